@@ -1,0 +1,387 @@
+package humanhours
+
+import (
+	"context"
+	"crypto/rand"
+	"crypto/sha256"
+	"crypto/subtle"
+	"encoding/json"
+	"fmt"
+	"io"
+	"log/slog"
+	"strings"
+	"sync"
+	"time"
+)
+
+// An API key is hh_live_ or hh_test_, an id of 8 characters, an underscore, and a secret of 48, all of [A-Za-z0-9]:
+//
+//	hh_live_3fK9xQ2b_<48 characters>
+//
+// The id is public and names the key in lists and logs. Only the SHA-256 of the whole text is stored: 48 characters of
+// random secret (285 bits) need no slow hash.
+const (
+	keyPrefixLive = "hh_live_"
+	keyPrefixTest = "hh_test_"
+	keyPrefixLen  = len(keyPrefixLive)
+	keyIDLen      = 8
+	keySecretLen  = 48
+	keyLen        = keyPrefixLen + keyIDLen + 1 + keySecretLen
+	keyAlphabet   = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789"
+)
+
+// Scopes is a set of things that a key may do. The zero value is every scope.
+type Scopes uint8
+
+// The scopes.
+const (
+	ScopeTrackWrite  Scopes = 1 << iota // track:write
+	ScopeReportsRead                    // reports:read
+	ScopeOrgWrite                       // org:write
+)
+
+// scopeNames has the wire names in bit order.
+var scopeNames = [...]string{"track:write", "reports:read", "org:write"}
+
+// Allows reports whether s covers every scope of need. Everything covers no scope at all.
+func (s Scopes) Allows(need Scopes) bool { return s == 0 || s&need == need }
+
+// String lists the scopes, or "all".
+func (s Scopes) String() string {
+	if s == 0 {
+		return "all"
+	}
+	return strings.Join(s.names(), " ")
+}
+
+func (s Scopes) names() []string {
+	names := []string{}
+	for i, name := range scopeNames {
+		if s&(1<<i) != 0 {
+			names = append(names, name)
+		}
+	}
+	return names
+}
+
+// MarshalJSON writes a list of scope names; the empty list means all.
+func (s Scopes) MarshalJSON() ([]byte, error) { return json.Marshal(s.names()) }
+
+// UnmarshalJSON reads what MarshalJSON wrote. An unknown name is an error: leaving it out could widen what a key may do.
+func (s *Scopes) UnmarshalJSON(data []byte) error {
+	var names []string
+	if err := json.Unmarshal(data, &names); err != nil {
+		return err
+	}
+	*s = 0
+next:
+	for _, name := range names {
+		for i, known := range scopeNames {
+			if name == known {
+				*s |= 1 << i
+				continue next
+			}
+		}
+		return fmt.Errorf("humanhours: unknown scope %q", name)
+	}
+	return nil
+}
+
+// Secret is the text of an API key. It exists once, when the key is made: no store has it, and it does not
+// show when it is printed, logged or marshalled, alone or inside another struct.
+type Secret struct {
+	text *string // behind a pointer: fmt prints unexported fields without asking String
+}
+
+// NewSecret wraps the text of an API key.
+func NewSecret(text string) Secret { return Secret{text: &text} }
+
+// Reveal returns the text of the key, to hand it to its owner.
+func (s Secret) Reveal() string {
+	if s.text == nil {
+		return ""
+	}
+	return *s.text
+}
+
+// String returns the public part of the key.
+func (s Secret) String() string {
+	id, _, err := parseKey(s.Reveal())
+	if err != nil {
+		return "hh_..."
+	}
+	return s.Reveal()[:keyPrefixLen] + id + "_..."
+}
+
+// GoString implements fmt.GoStringer.
+func (s Secret) GoString() string { return s.String() }
+
+// MarshalText implements encoding.TextMarshaler with the public part only.
+func (s Secret) MarshalText() ([]byte, error) { return []byte(s.String()), nil }
+
+// LogValue implements slog.LogValuer.
+func (s Secret) LogValue() slog.Value { return slog.StringValue(s.String()) }
+
+// APIKey is what is stored of a key.
+type APIKey struct {
+	ID        string    `json:"id"`   // 8 characters of [A-Za-z0-9], unique in the store
+	Org       string    `json:"org"`  // whose key it is
+	Hash      KeyHash   `json:"hash"` // SHA-256 of the whole key
+	Test      bool      `json:"test,omitempty"`
+	Scopes    Scopes    `json:"scopes"`              // zero: all
+	CreatedAt time.Time `json:"created_at"`          // UTC, milliseconds
+	RevokedAt time.Time `json:"revoked_at,omitzero"` // zero: not revoked
+}
+
+// KeyHash is the SHA-256 of a key.
+type KeyHash [sha256.Size]byte
+
+// MarshalText implements encoding.TextMarshaler: hexadecimal.
+func (h KeyHash) MarshalText() ([]byte, error) { return fmt.Appendf(nil, "%x", h[:]), nil }
+
+// UnmarshalText implements encoding.TextUnmarshaler.
+func (h *KeyHash) UnmarshalText(text []byte) error {
+	var b []byte
+	if n, err := fmt.Sscanf(string(text), "%x", &b); err != nil || n != 1 || len(b) != len(h) {
+		return fmt.Errorf("humanhours: a key hash is %d hexadecimal digits", 2*len(h))
+	}
+	*h = KeyHash(b)
+	return nil
+}
+
+// KeyStore keeps API keys, never their secrets. Methods must be safe for concurrent use and must return promptly when
+// ctx ends. Instants must survive to the millisecond in UTC.
+type KeyStore interface {
+	// PutKey stores a key. If the id is taken, it changes nothing, whatever the stored key says (it never
+	// un-revokes), and returns the stored key and false.
+	PutKey(ctx context.Context, key APIKey) (stored APIKey, created bool, err error)
+
+	// Key returns the key of an id, revoked or not; false when there is none. Ids differ by case.
+	Key(ctx context.Context, id string) (APIKey, bool, error)
+
+	// Keys returns the keys of an org, revoked ones too, ordered by (CreatedAt, ID).
+	Keys(ctx context.Context, org string) ([]APIKey, error)
+
+	// RevokeKey marks a key as revoked at a time and returns it; false when there is none. Revoking again changes
+	// nothing: the first time stays.
+	RevokeKey(ctx context.Context, id string, at time.Time) (APIKey, bool, error)
+}
+
+// KeysConfig configures Keys. The zero value is right for production.
+type KeysConfig struct {
+	// CacheTTL is how long a key is remembered before the store is asked again, and so how long a key that another
+	// process revoked keeps working here. Revoking through the same Keys takes effect at once. Defaults to 5 seconds; negative: no cache.
+	CacheTTL time.Duration
+	// Clock defaults to time.Now.
+	Clock func() time.Time
+	// Random is where keys come from. Defaults to crypto/rand.Reader.
+	Random io.Reader
+}
+
+// Keys makes, checks and revokes API keys. It is safe for concurrent use. Make one with NewKeys.
+type Keys struct {
+	store KeyStore
+	cfg   KeysConfig
+
+	mu    sync.RWMutex
+	cache map[string]cachedKey
+	drops int64 // counts invalidations, so that a read that was under way does not bring the old key back
+}
+
+type cachedKey struct {
+	key   APIKey
+	until time.Time
+}
+
+// NewKeys returns Keys over a store.
+func NewKeys(store KeyStore, cfg KeysConfig) *Keys {
+	if cfg.CacheTTL == 0 {
+		cfg.CacheTTL = 5 * time.Second
+	}
+	if cfg.Clock == nil {
+		cfg.Clock = time.Now
+	}
+	if cfg.Random == nil {
+		cfg.Random = rand.Reader
+	}
+	return &Keys{store: store, cfg: cfg, cache: make(map[string]cachedKey)}
+}
+
+// Create makes a key for org and stores its hash. The Secret is all there will ever be of it.
+func (k *Keys) Create(ctx context.Context, org string, test bool, scopes Scopes) (APIKey, Secret, error) {
+	if org == "" {
+		return APIKey{}, Secret{}, invalid("org", "must not be empty")
+	}
+	for range 3 { // ids have 47 bits: a second collision in a row means that something else is wrong
+		text, err := newKeyText(k.cfg.Random, test)
+		if err != nil {
+			return APIKey{}, Secret{}, err
+		}
+		key, created, err := k.Import(ctx, org, NewSecret(text), scopes)
+		if err != nil || created {
+			return key, NewSecret(text), err
+		}
+	}
+	return APIKey{}, Secret{}, &Error{Code: CodeInternal, Message: "could not find a free key id; is Random random?"}
+}
+
+// Import stores a key that was made elsewhere, for example in a configuration file. False: the store has that key
+// already, and its state (also revoked) stays. A key that is malformed, or whose id belongs to a different
+// key or org, is an error.
+func (k *Keys) Import(ctx context.Context, org string, secret Secret, scopes Scopes) (APIKey, bool, error) {
+	text := secret.Reveal()
+	id, test, err := parseKey(text)
+	if err != nil {
+		return APIKey{}, false, err
+	}
+	key := APIKey{
+		ID: id, Org: org, Hash: sha256.Sum256([]byte(text)), Test: test, Scopes: scopes,
+		CreatedAt: k.cfg.Clock().UTC().Truncate(time.Millisecond),
+	}
+	stored, created, err := k.store.PutKey(ctx, key)
+	if err != nil {
+		return APIKey{}, false, unavailable("the key store", err)
+	}
+	if stored.Hash != key.Hash || stored.Org != org {
+		return APIKey{}, false, &Error{
+			Code: CodeValidation, Message: "the key id " + id + " belongs to another key or org already",
+			Hint: "Make a new key.", Field: "key",
+		}
+	}
+	return stored, created, nil
+}
+
+// Revoke ends a key. It takes effect here at once, and in other processes within their CacheTTL.
+func (k *Keys) Revoke(ctx context.Context, id string) (APIKey, error) {
+	key, ok, err := k.store.RevokeKey(ctx, id, k.cfg.Clock().UTC().Truncate(time.Millisecond))
+	k.mu.Lock()
+	delete(k.cache, id)
+	k.drops++
+	k.mu.Unlock()
+	switch {
+	case err != nil:
+		return APIKey{}, unavailable("the key store", err)
+	case !ok:
+		return APIKey{}, &Error{Code: CodeNotFound, Message: "there is no key of that id", Field: "id"}
+	}
+	return key, nil
+}
+
+// List returns the keys of an org, revoked ones too, oldest first.
+func (k *Keys) List(ctx context.Context, org string) ([]APIKey, error) {
+	keys, err := k.store.Keys(ctx, org)
+	if err != nil {
+		return nil, unavailable("the key store", err)
+	}
+	return keys, nil
+}
+
+// Authenticate returns the caller that a presented key belongs to. The error is a CodeInvalidAPIKey, CodeKeyRevoked or
+// CodeUnavailable error; no text of the key is in it.
+func (k *Keys) Authenticate(ctx context.Context, presented string) (Caller, error) {
+	id, _, err := parseKey(presented)
+	if err != nil {
+		return Caller{}, err
+	}
+	hash := sha256.Sum256([]byte(presented))
+	key, ok, err := k.lookup(ctx, id)
+	if err != nil {
+		return Caller{}, unavailable("the key store", err)
+	}
+	if !ok || subtle.ConstantTimeCompare(hash[:], key.Hash[:]) != 1 {
+		return Caller{}, &Error{
+			Code: CodeInvalidAPIKey, Message: "the API key is not known",
+			Hint: "Check that the whole key was copied, and that it belongs to this server.",
+		}
+	}
+	if !key.RevokedAt.IsZero() {
+		return Caller{}, &Error{
+			Code: CodeKeyRevoked, Message: "the API key has been revoked",
+			Hint: "Use a current key of your organisation.",
+		}
+	}
+	return Caller{Org: key.Org, KeyID: key.ID, Test: key.Test, Scopes: key.Scopes}, nil
+}
+
+// lookup is KeyStore.Key behind the cache. Unknown ids are not remembered: a new key works at once, and
+// guesses take no memory.
+func (k *Keys) lookup(ctx context.Context, id string) (APIKey, bool, error) {
+	if k.cfg.CacheTTL < 0 {
+		return k.store.Key(ctx, id)
+	}
+	now := k.cfg.Clock()
+	k.mu.RLock()
+	hit, ok := k.cache[id]
+	drops := k.drops
+	k.mu.RUnlock()
+	if ok && now.Before(hit.until) {
+		return hit.key, true, nil
+	}
+	key, ok, err := k.store.Key(ctx, id)
+	if err == nil && ok {
+		k.mu.Lock()
+		if k.drops == drops {
+			k.cache[id] = cachedKey{key: key, until: now.Add(k.cfg.CacheTTL)}
+		}
+		k.mu.Unlock()
+	}
+	return key, ok, err
+}
+
+// parseKey splits a key. The error says what a key looks like and repeats nothing of what was presented.
+func parseKey(text string) (id string, test bool, err error) {
+	malformed := &Error{
+		Code: CodeInvalidAPIKey, Message: "the API key is malformed",
+		Hint: "Send the header Authorization: Bearer hh_live_<8 characters>_<48 characters>.",
+	}
+	if len(text) != keyLen || text[keyPrefixLen+keyIDLen] != '_' {
+		return "", false, malformed
+	}
+	switch text[:keyPrefixLen] {
+	case keyPrefixLive:
+	case keyPrefixTest:
+		test = true
+	default:
+		return "", false, malformed
+	}
+	id = text[keyPrefixLen : keyPrefixLen+keyIDLen]
+	if !isAlphanumeric(id) || !isAlphanumeric(text[keyPrefixLen+keyIDLen+1:]) {
+		return "", false, malformed
+	}
+	return id, test, nil
+}
+
+func isAlphanumeric(s string) bool {
+	for i := range len(s) {
+		c := s[i]
+		if (c < '0' || c > '9') && (c < 'A' || c > 'Z') && (c < 'a' || c > 'z') {
+			return false
+		}
+	}
+	return true
+}
+
+// newKeyText makes the text of a key. Bytes that would favour some letters of the alphabet are thrown away.
+func newKeyText(random io.Reader, test bool) (string, error) {
+	const fair = 256 - 256%len(keyAlphabet)
+	letters := make([]byte, 0, keyIDLen+keySecretLen)
+	var buf [64]byte
+	for tries := 0; len(letters) < cap(letters); tries++ {
+		if tries == 100 {
+			return "", &Error{Code: CodeInternal, Message: "could not make an API key: the source of randomness gives no usable bytes"}
+		}
+		if _, err := io.ReadFull(random, buf[:]); err != nil {
+			return "", &Error{Code: CodeInternal, Message: "could not read randomness for an API key", Err: err}
+		}
+		for _, b := range buf {
+			if int(b) < fair && len(letters) < cap(letters) {
+				letters = append(letters, keyAlphabet[int(b)%len(keyAlphabet)])
+			}
+		}
+	}
+	prefix := keyPrefixLive
+	if test {
+		prefix = keyPrefixTest
+	}
+	return prefix + string(letters[:keyIDLen]) + "_" + string(letters[keyIDLen:]), nil
+}

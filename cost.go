@@ -1,0 +1,348 @@
+package humanhours
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/shopspring/decimal"
+)
+
+// All arithmetic on money and hours is in this file, and all of it is exact: shopspring/decimal, rounded only
+// where a comment says so, half away from zero.
+
+// Scale is the number of decimals that results are rounded to. The zero value means DefaultScale.
+type Scale struct {
+	Hours int32 // of hours_saved
+	Money int32 // of cost_saved, agent_cost and net_saved
+}
+
+// DefaultScale is the published rule: hours to 3 decimals, money to 9.
+func DefaultScale() Scale { return Scale{Hours: 3, Money: 9} }
+
+// inputScale is the number of decimals that every number in a request is kept to. Further digits (the
+// 0.30000000000000004 of a float) are rounded away before anything is computed.
+const inputScale = 9
+
+// Upper bounds of what a caller may send. They are inclusive, and low enough that every
+// amount on an event fits an int64 of 1e-9 units (8,760 hours x 1e6 = 8.76e9 < 9.22e9).
+const (
+	MaxBaselineMinutes = 525_600      // 365 days
+	MaxDurationSeconds = 366 * 86_400 // 366 days
+	MaxAgentCost       = 1_000_000_000
+	MaxHourlyRate      = 1_000_000
+	MaxTokens          = 1_000_000_000_000
+)
+
+// ROIInput is what the saving of one task is computed from.
+type ROIInput struct {
+	BaselineMinutes decimal.Decimal     // what a person needs, 0 to MaxBaselineMinutes
+	AgentSeconds    decimal.Decimal     // what the agent needed, 0 to MaxDurationSeconds
+	HourlyRate      decimal.Decimal     // what an hour of that person costs, 0 to MaxHourlyRate
+	AgentCost       decimal.NullDecimal // what the run cost, 0 to MaxAgentCost; not Valid: unknown
+	Outcome         Outcome
+	// Credit decides whether an outcome saves anything. Defaults to DefaultCredit.
+	Credit func(Outcome) bool
+	// Scale is what the results are rounded to. Defaults to DefaultScale().
+	Scale Scale
+}
+
+// ROI is what one task saved.
+type ROI struct {
+	HoursSaved decimal.Decimal     // hours, never negative
+	CostSaved  decimal.Decimal     // HoursSaved x hourly rate
+	AgentCost  decimal.NullDecimal // not Valid: unknown, and then not subtracted
+	NetSaved   decimal.Decimal     // CostSaved - AgentCost; may be negative
+}
+
+// DefaultCredit is the published rule: success and needs_review are credited, a failure saves nothing. A run that
+// failed left the work to be done by a person.
+func DefaultCredit(o Outcome) bool { return o == OutcomeSuccess || o == OutcomeNeedsReview }
+
+// ComputeROI computes what one task saved. It is pure: it needs no Tracker, no store and no clock.
+// A Tracker answers with exactly these numbers for the same input.
+//
+//	hours_saved = round(max(0, baseline_minutes - agent_seconds/60) / 60)   to 3 decimals
+//	cost_saved  = round(hours_saved x hourly_rate)                          from the rounded hours, to 9 decimals
+//	net_saved   = cost_saved - (agent_cost or 0)
+//
+// An outcome that is not credited saves 0 hours; its cost still counts. Inputs are rounded to 9 decimals first. An input
+// that is negative or over its bound, or an unknown outcome, is a CodeValidation error that names the field
+// as in a TrackRequest.
+func ComputeROI(in ROIInput) (ROI, error) {
+	var err error
+	if in.BaselineMinutes, err = checkNumber("human_baseline_minutes", in.BaselineMinutes, MaxBaselineMinutes); err != nil {
+		return ROI{}, err
+	}
+	if in.AgentSeconds, err = checkNumber("agent_duration_seconds", in.AgentSeconds, MaxDurationSeconds); err != nil {
+		return ROI{}, err
+	}
+	if in.HourlyRate, err = checkNumber("hourly_rate", in.HourlyRate, MaxHourlyRate); err != nil {
+		return ROI{}, err
+	}
+	if in.AgentCost.Valid {
+		if in.AgentCost.Decimal, err = checkNumber("agent_cost", in.AgentCost.Decimal, MaxAgentCost); err != nil {
+			return ROI{}, err
+		}
+	}
+	if !in.Outcome.Valid() {
+		return ROI{}, invalid("outcome", ruleOutcome)
+	}
+	credit := in.Credit
+	if credit == nil {
+		credit = DefaultCredit
+	}
+	if in.Scale == (Scale{}) {
+		in.Scale = DefaultScale()
+	}
+	return computeROI(in.BaselineMinutes, in.AgentSeconds, in.HourlyRate, in.AgentCost, credit(in.Outcome), in.Scale), nil
+}
+
+// computeROI is ComputeROI on numbers that are known to be in range.
+func computeROI(minutes, seconds, rate decimal.Decimal, cost decimal.NullDecimal, credited bool, scale Scale) ROI {
+	var roi ROI
+	if credited {
+		// One division by 3600 instead of two by 60: the result is rounded once.
+		saved := minutes.Mul(decimal.NewFromInt(60)).Sub(seconds)
+		if saved.IsPositive() {
+			roi.HoursSaved = saved.DivRound(decimal.NewFromInt(3600), scale.Hours)
+		}
+		roi.CostSaved = round(roi.HoursSaved.Mul(rate), scale.Money)
+	}
+	roi.NetSaved = roi.CostSaved
+	if cost.Valid {
+		roi.AgentCost = decimal.NewNullDecimal(round(cost.Decimal, scale.Money))
+		roi.NetSaved = roi.CostSaved.Sub(roi.AgentCost.Decimal)
+	}
+	return roi
+}
+
+// Recompute computes the results of e again from what is frozen on it: the same numbers as e.ROI for every stored event,
+// whatever the catalogue, the rates, the price book and the Config say today.
+func (e *Event) Recompute() ROI {
+	cost := e.AgentCost // provided: the amount is itself the input
+	if e.Cost.Source == CostComputed {
+		cost = decimal.NewNullDecimal(computeCost(e.TokensIn, e.TokensOut, e.Cost.Price, e.Cost.FX))
+	}
+	return computeROI(e.Baseline.Minutes, e.AgentDuration.Decimal, e.HourlyRate.Amount, cost, e.Credited, e.Scale)
+}
+
+// round rounds half away from zero, and leaves a number alone that has no more than that many decimals.
+func round(d decimal.Decimal, places int32) decimal.Decimal {
+	if d.Exponent() >= -places {
+		return d
+	}
+	return d.Round(places)
+}
+
+var (
+	errNegative = errors.New("must not be negative")
+	errTooLarge = errors.New("is too large")
+)
+
+// keep rounds d to places and holds it against the bounds 0 and limit. It compares magnitudes before it computes, so
+// that 1e999999999 costs nothing: rescaling such a number would fill the memory.
+func keep(d decimal.Decimal, limit int64, places int32) (decimal.Decimal, error) {
+	switch d.Sign() {
+	case -1:
+		return decimal.Decimal{}, errNegative
+	case 0:
+		return decimal.Decimal{}, nil // also for 0e999999999
+	}
+	magnitude := int64(d.NumDigits()) + int64(d.Exponent()) // 10^(magnitude-1) <= d < 10^magnitude
+	most := decimal.NewFromInt(limit)
+	if magnitude > int64(most.NumDigits()) {
+		return decimal.Decimal{}, errTooLarge
+	}
+	if magnitude < -int64(places) {
+		return decimal.Decimal{}, nil // less than a tenth of the last place
+	}
+	d = round(d, places)
+	if d.GreaterThan(most) {
+		return decimal.Decimal{}, errTooLarge
+	}
+	return d, nil
+}
+
+// checkNumber is keep for a number that a caller sent in field.
+func checkNumber(field string, d decimal.Decimal, limit int64) (decimal.Decimal, error) {
+	kept, err := keep(d, limit, inputScale)
+	switch {
+	case errors.Is(err, errNegative):
+		return kept, invalid(field, "must not be negative")
+	case err != nil:
+		return kept, invalid(field, "must be at most "+string(appendGrouped(nil, limit)))
+	}
+	return kept, nil
+}
+
+// appendGrouped appends n with thousands separators: "525,600".
+func appendGrouped(dst []byte, n int64) []byte {
+	if n >= 1000 {
+		dst = append(appendGrouped(dst, n/1000), ',')
+		return append(dst, byte('0'+n/100%10), byte('0'+n/10%10), byte('0'+n%10))
+	}
+	return appendDecimal(dst, decimal.NewFromInt(n))
+}
+
+// CostSource says where the run cost of an event came from.
+type CostSource string
+
+// The sources, strongest first.
+const (
+	CostProvided CostSource = "provided" // sent with the request
+	CostComputed CostSource = "computed" // tokens x price, converted to the org's currency
+	CostNone     CostSource = "none"     // unknown, which is not the same as free
+)
+
+// UnpricedReason says why a run that named a model or tokens has no cost. The zero value: it has one, or nothing was to be priced.
+type UnpricedReason string
+
+// The reasons.
+const (
+	UnpricedNoModel      UnpricedReason = "no_model"               // tokens without a model
+	UnpricedNoTokens     UnpricedReason = "no_tokens"              // a model without tokens
+	UnpricedNoPriceBook  UnpricedReason = "no_price_book"          // Config.Prices is nil
+	UnpricedUnknownModel UnpricedReason = "unknown_model"          // the book has no such id
+	UnpricedDynamic      UnpricedReason = "dynamic_price"          // the provider decides the price run by run
+	UnpricedPartial      UnpricedReason = "partial_price"          // a kind of token that was used has no price
+	UnpricedNoFX         UnpricedReason = "no_exchange_rate"       // no rate from the price's currency to the org's
+	UnpricedOutOfRange   UnpricedReason = "cost_out_of_range"      // the result would be over MaxAgentCost
+	UnpricedUnavailable  UnpricedReason = "price_book_unavailable" // the price book or the rates did not answer
+)
+
+// PriceBook says what a model costs. Implementations must be safe for concurrent use.
+type PriceBook interface {
+	// Quote returns the price of q.Model for q.Org at q.At, or in Quote.Unpriced why there is none. q.Model is never
+	// empty. It must match ids exactly or by declared aliases; a guess is worse than no price. An error means that the
+	// book could not be read; the event is then stored unpriced, with UnpricedUnavailable.
+	Quote(ctx context.Context, q PriceQuery) (Quote, error)
+}
+
+// PriceQuery asks for the price of one model.
+type PriceQuery struct {
+	Org   string
+	Model string
+	At    time.Time // when the run occurred
+}
+
+// Quote is the answer of a PriceBook.
+type Quote struct {
+	Price    Price          // the price, if Unpriced is empty
+	Unpriced UnpricedReason // why there is none
+}
+
+// Price is what the tokens of a model cost. It is frozen on every event that was priced with it.
+type Price struct {
+	Model    string              // the row of the book that was used
+	Input    decimal.NullDecimal // per input token, in Currency, never negative; zero is a price, not Valid is none
+	Output   decimal.NullDecimal // per output token, likewise
+	Currency string              // ISO 4217
+	Source   string              // whose price list
+	Version  string              // which edition of it
+	Date     time.Time           // the day of that edition, UTC
+}
+
+// Rates converts between currencies. Implementations must be safe for concurrent use.
+type Rates interface {
+	// Rate returns what one unit of from costs in to, at the given time; false when it is not known. Codes are ISO 4217
+	// in upper case and differ. An error means that the rates could not be read.
+	Rate(ctx context.Context, from, to string, at time.Time) (ExchangeRate, bool, error)
+}
+
+// ExchangeRate is how many units of To one unit of From buys. It is frozen on every event that was priced with it.
+type ExchangeRate struct {
+	From, To string          // ISO 4217
+	Rate     decimal.Decimal // greater than zero
+	Source   string          // whose rates
+	Date     time.Time       // the day of the rate, UTC
+}
+
+// RunCost says where the run cost of an event came from. The amount is ROI.AgentCost.
+type RunCost struct {
+	Source   CostSource
+	Unpriced UnpricedReason // why Source is CostNone; empty when the request named neither model nor tokens
+	Price    Price          // frozen; zero unless Source is CostComputed
+	FX       ExchangeRate   // frozen; zero when the price is in the org's currency
+}
+
+// computeCost is the run cost before it is rounded.
+func computeCost(in, out NullInt64, p Price, fx ExchangeRate) decimal.Decimal {
+	var sum decimal.Decimal
+	if in.Valid {
+		sum = decimal.NewFromInt(in.Int64).Mul(p.Input.Decimal)
+	}
+	if out.Valid {
+		sum = sum.Add(decimal.NewFromInt(out.Int64).Mul(p.Output.Decimal))
+	}
+	if fx.To != "" {
+		sum = sum.Mul(fx.Rate)
+	}
+	return sum
+}
+
+// resolveCost decides what a run cost: provided > computed > none. A book that does not answer costs the event
+// its price, not the org its event: reports show it as unpriced, with the reason.
+func (t *Tracker) resolveCost(ctx context.Context, org, currency string, r *TrackRequest) (RunCost, decimal.NullDecimal) {
+	unpriced := func(reason UnpricedReason) (RunCost, decimal.NullDecimal) {
+		return RunCost{Source: CostNone, Unpriced: reason}, decimal.NullDecimal{}
+	}
+	hasTokens := r.TokensIn.Valid || r.TokensOut.Valid
+	switch {
+	case r.AgentCost.Valid:
+		return RunCost{Source: CostProvided}, r.AgentCost
+	case r.Model == "" && !hasTokens:
+		return unpriced("")
+	case r.Model == "":
+		return unpriced(UnpricedNoModel)
+	case !hasTokens:
+		return unpriced(UnpricedNoTokens)
+	case t.cfg.Prices == nil:
+		return unpriced(UnpricedNoPriceBook)
+	}
+	quote, err := t.cfg.Prices.Quote(ctx, PriceQuery{Org: org, Model: r.Model, At: r.OccurredAt})
+	if err != nil {
+		t.cfg.Logger.WarnContext(ctx, "humanhours: the price book did not answer; the event is stored without a run cost",
+			"org", org, "model", r.Model, "error", err)
+		return unpriced(UnpricedUnavailable)
+	}
+	price := quote.Price
+	switch {
+	case quote.Unpriced != "":
+		return unpriced(quote.Unpriced)
+	case r.TokensIn.Valid && !price.Input.Valid, r.TokensOut.Valid && !price.Output.Valid:
+		return unpriced(UnpricedPartial)
+	case !sane(price.Input.Decimal), !sane(price.Output.Decimal):
+		return unpriced(UnpricedOutOfRange)
+	}
+	var fx ExchangeRate
+	if price.Currency != currency {
+		if t.cfg.Rates == nil {
+			return unpriced(UnpricedNoFX)
+		}
+		rate, ok, err := t.cfg.Rates.Rate(ctx, price.Currency, currency, r.OccurredAt)
+		switch {
+		case err != nil:
+			t.cfg.Logger.WarnContext(ctx, "humanhours: the exchange rates did not answer; the event is stored without a run cost",
+				"org", org, "from", price.Currency, "to", currency, "error", err)
+			return unpriced(UnpricedUnavailable)
+		case !ok:
+			return unpriced(UnpricedNoFX)
+		case !sane(rate.Rate) || rate.Rate.IsZero():
+			return unpriced(UnpricedOutOfRange)
+		}
+		fx = rate
+		fx.From, fx.To = price.Currency, currency
+	}
+	amount, err := keep(computeCost(r.TokensIn, r.TokensOut, price, fx), MaxAgentCost, DefaultScale().Money)
+	if err != nil {
+		return unpriced(UnpricedOutOfRange)
+	}
+	return RunCost{Source: CostComputed, Price: price, FX: fx}, decimal.NewNullDecimal(amount)
+}
+
+// sane reports whether a price or rate that somebody else's code returned is safe to compute with: not
+// negative, and of a size that arithmetic handles at once.
+func sane(d decimal.Decimal) bool {
+	return d.Sign() >= 0 && d.Exponent() >= -64 && d.Exponent() <= 18 && d.NumDigits() <= 64
+}

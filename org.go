@@ -1,0 +1,166 @@
+package humanhours
+
+import (
+	"context"
+	"maps"
+	"regexp"
+	"time"
+
+	"github.com/shopspring/decimal"
+)
+
+// Published defaults of an org that sets nothing.
+const (
+	// DefaultCurrency is the currency of an org that names none.
+	DefaultCurrency = "EUR"
+	// DefaultHourlyRate is what an hour costs in an org that sets no rate, in the org's currency. It is meant as 45 EUR: an
+	// org with another currency should set its own rate.
+	DefaultHourlyRate = 45
+)
+
+// Plan is what an org may use. Plans are data: an operator can have others. The zero Plan has no limits.
+type Plan struct {
+	RequestsPerSecond int   // of each API key, exact, in any one second; 0: no limit
+	EventsPerMonth    int64 // of the org, per UTC month of receipt, a hard cap; 0: no cap
+}
+
+// DefaultPlans returns the published plans: free, pro and enterprise. The map is the caller's own.
+func DefaultPlans() map[string]Plan {
+	return map[string]Plan{
+		"free":       {RequestsPerSecond: 60, EventsPerMonth: 500},
+		"pro":        {RequestsPerSecond: 200},
+		"enterprise": {RequestsPerSecond: 1000},
+	}
+}
+
+// Org holds the settings of one tenant. A snapshot that an OrgStore returned is the caller's own copy.
+type Org struct {
+	ID       string `json:"id"`
+	Version  int64  `json:"version"`            // counts the updates; set by the OrgStore
+	Plan     string `json:"plan,omitempty"`     // a name in Config.Plans; empty: no limits
+	Currency string `json:"currency,omitempty"` // ISO 4217; empty: DefaultCurrency
+	// HourlyRate is what an hour of the org's people costs, in Currency, 0 to MaxHourlyRate. Not Valid: DefaultHourlyRate.
+	HourlyRate decimal.NullDecimal `json:"hourly_rate"`
+	Agents     map[string]Agent    `json:"agents,omitempty"`     // settings by agent id
+	Overrides  map[string]Override `json:"overrides,omitempty"`  // baselines of built-in types, by key
+	TaskTypes  map[string]TaskType `json:"task_types,omitempty"` // the org's own types, archived ones too, by key
+}
+
+// Agent holds what an org has set for one of its agents.
+type Agent struct {
+	DisplayName string              `json:"display_name,omitempty"`
+	HourlyRate  decimal.NullDecimal `json:"hourly_rate"` // of the people whose work it does; not Valid: the org's rate
+}
+
+// Clone returns a copy of o that shares no memory with it.
+func (o Org) Clone() Org {
+	o.Agents = maps.Clone(o.Agents)
+	o.Overrides = maps.Clone(o.Overrides)
+	o.TaskTypes = maps.Clone(o.TaskTypes)
+	return o
+}
+
+// currencyCode is the shape of an ISO 4217 code. Which of them exist is the business of Rates.
+var currencyCode = regexp.MustCompile(`^[A-Z]{3}$`)
+
+// Validate checks what does not depend on the plans of a Tracker: currency, rates and baselines. The error is a
+// CodeValidation error that names the field.
+func (o Org) Validate() error {
+	o = o.Clone()
+	return o.normalize()
+}
+
+// normalize validates the settings and rounds them to what events keep, so that an event
+// repeats the setting that it was computed from.
+func (o *Org) normalize() (err error) {
+	if o.Currency != "" && !currencyCode.MatchString(o.Currency) {
+		return invalid("currency", `must be an ISO 4217 code in upper case, such as "EUR"`)
+	}
+	null := func(field string, d *decimal.NullDecimal, limit int64) {
+		if err == nil && d.Valid {
+			d.Decimal, err = checkNumber(field, d.Decimal, limit)
+		}
+	}
+	null("hourly_rate", &o.HourlyRate, MaxHourlyRate)
+	for id, agent := range o.Agents {
+		null("hourly_rate", &agent.HourlyRate, MaxHourlyRate)
+		o.Agents[id] = agent
+	}
+	for key, override := range o.Overrides {
+		minutes := decimal.NewNullDecimal(override.BaselineMinutes)
+		null("baseline_minutes_override", &minutes, MaxBaselineMinutes)
+		override.BaselineMinutes = minutes.Decimal
+		o.Overrides[key] = override
+	}
+	for key, tt := range o.TaskTypes {
+		null("default_baseline_minutes", &tt.BaselineMinutes, MaxBaselineMinutes)
+		o.TaskTypes[key] = tt
+	}
+	return err
+}
+
+// currency returns the org's currency.
+func (o *Org) currency() string {
+	if o.Currency == "" {
+		return DefaultCurrency
+	}
+	return o.Currency
+}
+
+// RateSource says which layer an hourly rate came from.
+type RateSource string
+
+// The layers, strongest first.
+const (
+	RateAgent   RateSource = "agent"   // set for the agent
+	RateOrg     RateSource = "org"     // set for the org
+	RateDefault RateSource = "default" // DefaultHourlyRate
+)
+
+// HourlyRate is what an hour of human work was valued at.
+type HourlyRate struct {
+	Amount decimal.Decimal // in the org's currency, 0 to MaxHourlyRate
+	Source RateSource
+}
+
+// resolveRate walks the layers: agent > org > default.
+func (o *Org) resolveRate(agentID string) HourlyRate {
+	if agent, ok := o.Agents[agentID]; ok && agent.HourlyRate.Valid {
+		return HourlyRate{Amount: agent.HourlyRate.Decimal, Source: RateAgent}
+	}
+	if o.HourlyRate.Valid {
+		return HourlyRate{Amount: o.HourlyRate.Decimal, Source: RateOrg}
+	}
+	return HourlyRate{Amount: decimal.NewFromInt(DefaultHourlyRate), Source: RateDefault}
+}
+
+// Change is one line of an org's history: who changed which assumption, when and why.
+type Change struct {
+	At      time.Time `json:"at"`               // UTC, milliseconds
+	KeyID   string    `json:"key_id,omitempty"` // the API key that made the change; empty in process
+	Subject string    `json:"subject"`          // what was changed
+	Old     string    `json:"old,omitempty"`    // the value before; empty: there was none
+	New     string    `json:"new,omitempty"`    // the value after; empty: removed
+	Reason  string    `json:"reason,omitempty"`
+}
+
+// OrgStore keeps the settings of orgs and the history of their changes.
+//
+// Ids are opaque byte strings of 1 to 255 bytes and must never collide. Methods must be safe for concurrent use, must
+// return promptly when ctx ends, and must keep no reference to a map that came from a caller, nor hand
+// out one of their own. Decimals must survive exactly, instants to the millisecond in UTC.
+type OrgStore interface {
+	// Org returns a snapshot of one org; false when there is none. Later updates must not show in it.
+	Org(ctx context.Context, id string) (Org, bool, error)
+
+	// UpdateOrg is compare-and-swap: it hands f a private copy of the org as it is (for an absent one: the zero Org with
+	// its ID), and stores what f made of it if nobody else has updated the org meanwhile; otherwise it starts over, so that
+	// of concurrent updates none is lost. f may therefore run several times and must depend on its argument only.
+	// The changes that f returned must be appended to the org's history in the same atomic step. ID and Version are the
+	// store's: whatever f does to them has no effect, and Version grows by one with each update. An error of f must be
+	// returned as it is (errors.Is), with nothing stored. UpdateOrg returns the org as stored.
+	UpdateOrg(ctx context.Context, id string, f func(*Org) ([]Change, error)) (Org, error)
+
+	// History returns the org's changes in the order in which they were stored; none for an absent org.
+	History(ctx context.Context, id string) ([]Change, error)
+}
