@@ -1,0 +1,147 @@
+package memory
+
+import (
+	"math"
+	"slices"
+	"sort"
+	"strings"
+
+	"github.com/humanhours/humanhours-go"
+)
+
+// index keeps records sorted by (instant, id) in chunks. Events that come in order are appended; one that comes late costs a
+// binary search and a move within one chunk, however many events there are.
+type index struct {
+	at     func(*record) int64
+	chunks [][]*record // none is empty
+}
+
+// chunkSize is where a full chunk is cut in two.
+const chunkSize = 512
+
+// position is a place in the order: before, at or after a record.
+type position struct {
+	ms int64
+	id string
+}
+
+func (p position) compare(o position) int {
+	switch {
+	case p.ms < o.ms:
+		return -1
+	case p.ms > o.ms:
+		return 1
+	}
+	return strings.Compare(p.id, o.id)
+}
+
+func (x *index) position(r *record) position { return position{ms: x.at(r), id: r.id} }
+
+// find returns where the first record at or after p stands; past the end, chunk is len(x.chunks).
+func (x *index) find(p position) (chunk, i int) {
+	chunk = sort.Search(len(x.chunks), func(c int) bool {
+		last := x.chunks[c][len(x.chunks[c])-1]
+		return x.position(last).compare(p) >= 0
+	})
+	if chunk == len(x.chunks) {
+		return chunk, 0
+	}
+	i = sort.Search(len(x.chunks[chunk]), func(i int) bool {
+		return x.position(x.chunks[chunk][i]).compare(p) >= 0
+	})
+	return chunk, i
+}
+
+func (x *index) insert(r *record) {
+	c, i := x.find(x.position(r))
+	if c == len(x.chunks) { // at the end: the common case
+		if c == 0 || len(x.chunks[c-1]) >= chunkSize {
+			x.chunks = append(x.chunks, append(make([]*record, 0, 8), r))
+			return
+		}
+		x.chunks[c-1] = append(x.chunks[c-1], r)
+		return
+	}
+	chunk := slices.Insert(x.chunks[c], i, r)
+	x.chunks[c] = chunk
+	if len(chunk) > chunkSize {
+		half := slices.Clone(chunk[len(chunk)/2:])
+		clear(chunk[len(chunk)/2:])
+		x.chunks[c] = chunk[:len(chunk)/2]
+		x.chunks = slices.Insert(x.chunks, c+1, half)
+	}
+}
+
+// span is a part of an index and a direction: from first (inclusive) up to last (exclusive), read upwards or downwards.
+type span struct {
+	first, last position
+	down        bool
+}
+
+func newSpan(q humanhours.EventQuery) span {
+	s := span{first: position{ms: math.MinInt64}, last: position{ms: math.MaxInt64}, down: q.Descending}
+	if !q.From.IsZero() {
+		s.first = position{ms: ceilMilli(q.From.UnixMilli(), q.From.Nanosecond())}
+	}
+	if !q.To.IsZero() {
+		s.last = position{ms: ceilMilli(q.To.UnixMilli(), q.To.Nanosecond())}
+	}
+	if !q.After.IsZero() {
+		s = s.after(position{ms: q.After.At.UnixMilli(), id: q.After.ID})
+	}
+	return s
+}
+
+// ceilMilli rounds a bound up: events stand on whole milliseconds.
+func ceilMilli(ms int64, nanosecond int) int64 {
+	if nanosecond%1e6 != 0 {
+		ms++
+	}
+	return ms
+}
+
+// after cuts off what a reader has passed at p.
+func (s span) after(p position) span {
+	if s.down {
+		if p.compare(s.last) < 0 {
+			s.last = p
+		}
+		return s
+	}
+	next := position{ms: p.ms, id: p.id + "\x00"} // the least position greater than p
+	if next.compare(s.first) > 0 {
+		s.first = next
+	}
+	return s
+}
+
+// read appends up to limit records of s to dst.
+func (x *index) read(dst []*record, s span, limit int) []*record {
+	if s.down {
+		c, i := x.find(s.last)
+		for len(dst) < limit {
+			if i--; i < 0 {
+				if c--; c < 0 {
+					break
+				}
+				i = len(x.chunks[c]) - 1
+			}
+			r := x.chunks[c][i]
+			if x.position(r).compare(s.first) < 0 {
+				break
+			}
+			dst = append(dst, r)
+		}
+		return dst
+	}
+	for c, i := x.find(s.first); c < len(x.chunks) && len(dst) < limit; c, i = c+1, 0 {
+		for ; i < len(x.chunks[c]) && len(dst) < limit; i++ {
+			r := x.chunks[c][i]
+			if x.position(r).compare(s.last) >= 0 {
+				return dst
+			}
+			dst = append(dst, r)
+		}
+	}
+	return dst
+}

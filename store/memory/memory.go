@@ -1,0 +1,333 @@
+// Package memory keeps everything in the process: for tests, demos and programs that can afford to forget. It
+// fulfils the same contracts as the durable stores, and is proven by the same suite.
+//
+// Memory grows with every event and is never given back; a durable store is the right choice for a long-running service.
+package memory
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"iter"
+	"sync"
+	"time"
+
+	"github.com/humanhours/humanhours-go"
+)
+
+var (
+	_ humanhours.Store    = (*Store)(nil)
+	_ humanhours.OrgStore = (*Store)(nil)
+	_ humanhours.KeyStore = (*Store)(nil)
+)
+
+// Store is a humanhours.Store, OrgStore and KeyStore in memory. Make one with New. It is safe for concurrent use.
+type Store struct {
+	mu      sync.RWMutex // guards the map, not the partitions
+	tenants map[string]*tenant
+
+	orgs settings
+	keys keyring
+}
+
+// New returns an empty Store.
+func New() *Store {
+	return &Store{
+		tenants: make(map[string]*tenant),
+		orgs:    settings{byID: make(map[string]orgRecord)},
+		keys:    keyring{byID: make(map[string]humanhours.APIKey)},
+	}
+}
+
+// tenant holds the events of one org. Events are kept encoded: that is compact, costs the garbage collector one pointer
+// per event, and no caller can reach what is stored.
+type tenant struct {
+	org      string
+	mu       sync.Mutex
+	byID     map[string]*record
+	keys     map[string]keyRecord
+	months   map[humanhours.Month]int64
+	occurred index
+	received index
+}
+
+type record struct {
+	id                 string
+	occurred, received int64 // Unix milliseconds
+	stored             []byte
+}
+
+// keyRecord says which event a key names. Records that have expired stay until their key is used again: they are
+// few bytes beside their event, and which entries are still to come, and from when, is not known here.
+type keyRecord struct {
+	event       *record
+	fingerprint humanhours.Fingerprint
+	until       time.Time
+}
+
+func (t *tenant) decode(r *record) (humanhours.Event, error) {
+	return humanhours.DecodeStored(t.org, r.stored)
+}
+
+// tenant returns the partition of an org, or nil if it has none and create is false.
+func (s *Store) tenant(org string, create bool) *tenant {
+	s.mu.RLock()
+	t := s.tenants[org]
+	s.mu.RUnlock()
+	if t != nil || !create {
+		return t
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if t = s.tenants[org]; t == nil {
+		t = &tenant{
+			org:      org,
+			byID:     make(map[string]*record),
+			keys:     make(map[string]keyRecord),
+			months:   make(map[humanhours.Month]int64),
+			occurred: index{at: func(r *record) int64 { return r.occurred }},
+			received: index{at: func(r *record) int64 { return r.received }},
+		}
+		s.tenants[org] = t
+	}
+	return t
+}
+
+// Append implements humanhours.Store.
+func (s *Store) Append(ctx context.Context, entries []humanhours.Entry) []humanhours.Appended {
+	results := make([]humanhours.Appended, len(entries))
+	for i := range entries {
+		if err := ctx.Err(); err != nil {
+			results[i].Err = err
+			continue
+		}
+		if err := entries[i].Check(); err != nil {
+			results[i].Err = err
+			continue
+		}
+		results[i] = s.tenant(entries[i].Event.Org, true).append(&entries[i])
+	}
+	return results
+}
+
+func (t *tenant) append(entry *humanhours.Entry) humanhours.Appended {
+	event := &entry.Event
+	// Encoded before the lock: it is the greater part of the work.
+	stored := event.AppendStored(make([]byte, 0, 512))
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if there, ok := t.byID[event.ID]; ok {
+		return t.answer(there, humanhours.Appended{})
+	}
+	if entry.Key != "" {
+		if key, ok := t.keys[entry.Key]; ok && entry.At.Before(key.until) {
+			return t.answer(key.event, humanhours.Appended{Replayed: true, Mismatch: key.fingerprint != entry.Fingerprint})
+		}
+	}
+	month := humanhours.MonthOf(entry.At)
+	if !event.Test {
+		if entry.Cap > 0 && t.months[month] >= entry.Cap {
+			return humanhours.Appended{QuotaExceeded: true}
+		}
+		t.months[month]++
+	}
+	r := &record{id: event.ID, occurred: event.OccurredAt.UnixMilli(), received: event.ReceivedAt.UnixMilli(), stored: stored}
+	t.byID[r.id] = r
+	t.occurred.insert(r)
+	t.received.insert(r)
+	if entry.Key != "" {
+		t.keys[entry.Key] = keyRecord{event: r, fingerprint: entry.Fingerprint, until: entry.At.Add(entry.Window)}
+	}
+	return humanhours.Appended{Event: event.Clone()}
+}
+
+// answer completes a with the event of r.
+func (t *tenant) answer(r *record, a humanhours.Appended) humanhours.Appended {
+	event, err := t.decode(r)
+	if err != nil {
+		return humanhours.Appended{Err: err}
+	}
+	a.Event = event
+	return a
+}
+
+// Replay implements humanhours.Store.
+func (s *Store) Replay(ctx context.Context, q humanhours.ReplayQuery) (humanhours.Replay, error) {
+	if err := ctx.Err(); err != nil {
+		return humanhours.Replay{}, err
+	}
+	t := s.tenant(q.Org, false)
+	if t == nil {
+		return humanhours.Replay{}, nil
+	}
+	t.mu.Lock()
+	key, ok := t.keys[q.Key]
+	t.mu.Unlock()
+	if !ok || !q.At.Before(key.until) {
+		return humanhours.Replay{}, nil
+	}
+	event, err := t.decode(key.event)
+	return humanhours.Replay{Event: event, Found: err == nil, Mismatch: key.fingerprint != q.Fingerprint}, err
+}
+
+// Event implements humanhours.Store.
+func (s *Store) Event(ctx context.Context, org, id string) (humanhours.Event, bool, error) {
+	if err := ctx.Err(); err != nil {
+		return humanhours.Event{}, false, err
+	}
+	t := s.tenant(org, false)
+	if t == nil {
+		return humanhours.Event{}, false, nil
+	}
+	t.mu.Lock()
+	r, ok := t.byID[id]
+	t.mu.Unlock()
+	if !ok {
+		return humanhours.Event{}, false, nil
+	}
+	event, err := t.decode(r)
+	return event, err == nil, err
+}
+
+// page is how many events a query takes from the index at a time. The lock is held only for that.
+const page = 256
+
+// Events implements humanhours.Store.
+func (s *Store) Events(ctx context.Context, q humanhours.EventQuery) iter.Seq2[humanhours.Event, error] {
+	return func(yield func(humanhours.Event, error) bool) {
+		if err := ctx.Err(); err != nil {
+			yield(humanhours.Event{}, err)
+			return
+		}
+		t := s.tenant(q.Org, false)
+		if t == nil {
+			return
+		}
+		idx := &t.occurred
+		if q.Order == humanhours.ByReceived {
+			idx = &t.received
+		}
+		r := newSpan(q)
+		records := make([]*record, 0, page)
+		for left := q.Limit; ; {
+			t.mu.Lock()
+			records = idx.read(records[:0], r, page)
+			t.mu.Unlock()
+			for _, rec := range records {
+				event, err := t.decode(rec)
+				if cancelled := ctx.Err(); cancelled != nil {
+					err = cancelled
+				}
+				if err != nil {
+					yield(humanhours.Event{}, err)
+					return
+				}
+				if !yield(event, nil) {
+					return
+				}
+				if left--; left == 0 {
+					return
+				}
+			}
+			if len(records) < page {
+				return
+			}
+			r = r.after(idx.position(records[page-1]))
+		}
+	}
+}
+
+// Usage implements humanhours.Store.
+func (s *Store) Usage(ctx context.Context, org string, month humanhours.Month) (int64, error) {
+	if err := ctx.Err(); err != nil {
+		return 0, err
+	}
+	t := s.tenant(org, false)
+	if t == nil {
+		return 0, nil
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.months[month], nil
+}
+
+// settings is the OrgStore part. Orgs are kept encoded, for the same reason as events.
+type settings struct {
+	mu   sync.RWMutex
+	byID map[string]orgRecord
+}
+
+type orgRecord struct {
+	version int64
+	stored  []byte
+	history []humanhours.Change // append-only: a shorter slice of it that was handed out stays as it is
+}
+
+func (r orgRecord) decode(id string) (humanhours.Org, error) {
+	org := humanhours.Org{ID: id}
+	if r.stored == nil {
+		return org, nil
+	}
+	err := json.Unmarshal(r.stored, &org)
+	org.ID, org.Version = id, r.version // the id as it is: JSON would mend invalid UTF-8 in it
+	return org, err
+}
+
+// Org implements humanhours.OrgStore.
+func (s *Store) Org(ctx context.Context, id string) (humanhours.Org, bool, error) {
+	if err := ctx.Err(); err != nil {
+		return humanhours.Org{}, false, err
+	}
+	s.orgs.mu.RLock()
+	r, ok := s.orgs.byID[id]
+	s.orgs.mu.RUnlock()
+	if !ok {
+		return humanhours.Org{}, false, nil
+	}
+	org, err := r.decode(id)
+	return org, err == nil, err
+}
+
+// UpdateOrg implements humanhours.OrgStore. f runs without a lock, so it may call the store.
+func (s *Store) UpdateOrg(ctx context.Context, id string, f func(*humanhours.Org) ([]humanhours.Change, error)) (humanhours.Org, error) {
+	for {
+		if err := ctx.Err(); err != nil {
+			return humanhours.Org{}, err
+		}
+		s.orgs.mu.RLock()
+		was := s.orgs.byID[id]
+		s.orgs.mu.RUnlock()
+		org, err := was.decode(id)
+		if err != nil {
+			return humanhours.Org{}, err
+		}
+		changes, err := f(&org)
+		if err != nil {
+			return humanhours.Org{}, err
+		}
+		org.ID, org.Version = id, was.version+1
+		stored, err := json.Marshal(org)
+		if err != nil {
+			return humanhours.Org{}, fmt.Errorf("memory: encode org: %w", err)
+		}
+		s.orgs.mu.Lock()
+		swapped := s.orgs.byID[id].version == was.version
+		if swapped {
+			s.orgs.byID[id] = orgRecord{version: org.Version, stored: stored, history: append(was.history, changes...)}
+		}
+		s.orgs.mu.Unlock()
+		if swapped {
+			return org.Clone(), nil
+		}
+	}
+}
+
+// History implements humanhours.OrgStore.
+func (s *Store) History(ctx context.Context, id string) ([]humanhours.Change, error) {
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	s.orgs.mu.RLock()
+	defer s.orgs.mu.RUnlock()
+	return append([]humanhours.Change(nil), s.orgs.byID[id].history...), nil
+}
