@@ -182,7 +182,7 @@ func appendGrouped(dst []byte, n int64) []byte {
 		dst = append(appendGrouped(dst, n/1000), ',')
 		return append(dst, byte('0'+n/100%10), byte('0'+n/10%10), byte('0'+n%10))
 	}
-	return appendDecimal(dst, decimal.NewFromInt(n))
+	return AppendDecimal(dst, decimal.NewFromInt(n))
 }
 
 // CostSource says where the run cost of an event came from.

@@ -315,7 +315,7 @@ func appendIntField(dst []byte, name string, n int64) []byte {
 }
 
 func appendDecimalField(dst []byte, name string, d decimal.Decimal) []byte {
-	return appendDecimal(append(dst, name...), d)
+	return AppendDecimal(append(dst, name...), d)
 }
 
 func appendTimeField(dst []byte, name string, t time.Time) []byte {
@@ -366,9 +366,9 @@ func appendString(dst []byte, s string) []byte {
 	return append(append(dst, s[start:]...), '"')
 }
 
-// appendDecimal appends d as a JSON number in its one canonical form: no exponent, no trailing zeros. It does not use
+// AppendDecimal appends d as a JSON number in its one canonical form: no exponent, no trailing zeros. It does not use
 // d.String, whose form depends on package variables that belong to the host program.
-func appendDecimal(dst []byte, d decimal.Decimal) []byte {
+func AppendDecimal(dst []byte, d decimal.Decimal) []byte {
 	if d.IsZero() {
 		return append(dst, '0')
 	}

@@ -84,7 +84,7 @@ func (r *TrackRequest) fingerprint() Fingerprint {
 	}
 	num := func(d decimal.NullDecimal) {
 		if d.Valid {
-			b = appendDecimal(b, d.Decimal)
+			b = AppendDecimal(b, d.Decimal)
 		}
 		b = append(b, ';')
 	}

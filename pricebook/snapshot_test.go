@@ -28,7 +28,7 @@ func TestSnapshot(t *testing.T) {
 		{model: "openrouter/auto", unpriced: humanhours.UnpricedDynamic},
 		{model: "~anthropic/claude-opus-latest", in: "0.000004", out: "0.00002"},
 		{model: "anthropic/claude-sonnet", unpriced: humanhours.UnpricedUnknownModel}, // a prefix is no match
-		{model: "claude-sonnet-4.5", unpriced: humanhours.UnpricedUnknownModel},         // nor is a suffix
+		{model: "claude-sonnet-4.5", unpriced: humanhours.UnpricedUnknownModel},       // nor is a suffix
 		{model: "Anthropic/Claude-Sonnet-4.5", unpriced: humanhours.UnpricedUnknownModel},
 		{model: "anthropic/claude-sonnet-4.5:free", unpriced: humanhours.UnpricedUnknownModel},
 	} {

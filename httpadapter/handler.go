@@ -1,0 +1,231 @@
+// Package httpadapter serves a humanhours.Tracker over net/http, under /v1 and /api/v1:
+//
+//	api, err := httpadapter.New(tracker, httpadapter.Config{Keys: keys})
+//	mux.Handle("/v1/", api)
+//
+// docs/api.md is the contract of what it serves. People with a router of their own mount API.Track and the other endpoints one by
+// one; people with OIDC or mTLS set Config.Authenticate.
+package httpadapter
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"log/slog"
+	"net/http"
+	"runtime/debug"
+	"slices"
+	"strings"
+
+	"github.com/humanhours/humanhours-go"
+)
+
+// Config configures an API. Keys or Authenticate is required.
+type Config struct {
+	// Keys checks API keys sent as "Authorization: Bearer hh_live_...". It is used unless Authenticate is set.
+	Keys *humanhours.Keys
+	// Authenticate says who sent a request, instead of Keys. It must not read the body. Errors should be *humanhours.Error with
+	// CodeMissingAuthorization, CodeInvalidAPIKey, CodeKeyRevoked or CodeUnavailable; any other error is
+	// answered as internal and logged. Defaults to API keys.
+	Authenticate func(*http.Request) (humanhours.Caller, error)
+	// MaxBody is the largest body of a request, in bytes. Defaults to 128 KiB.
+	MaxBody int64
+	// MaxBatchBody is the largest body of a batch, in bytes. Defaults to 8 MiB.
+	MaxBatchBody int64
+	// RequestID names a request in logs and in the X-Request-Id header of its answer. Defaults to the X-Request-Id
+	// that came with it, if that is 1 to 128 letters, digits or -_.:/ signs, else a random text.
+	RequestID func(*http.Request) string
+	// Logger gets one line for each answer with a 5xx status. Defaults to slog.Default().
+	Logger *slog.Logger
+}
+
+// API is the HTTP face of a Tracker. It is an http.Handler for all endpoints, and has a method for each one. It is
+// safe for concurrent use. Make one with New.
+type API struct {
+	tracker *humanhours.Tracker
+	cfg     Config
+	mux     *http.ServeMux
+}
+
+// New returns the API of a tracker.
+func New(tracker *humanhours.Tracker, cfg Config) (*API, error) {
+	if tracker == nil {
+		return nil, errors.New("httpadapter: New needs a Tracker")
+	}
+	if cfg.Authenticate == nil {
+		if cfg.Keys == nil {
+			return nil, errors.New("httpadapter: set Config.Keys, or Config.Authenticate for another kind of credentials")
+		}
+		cfg.Authenticate = func(r *http.Request) (humanhours.Caller, error) { return authenticate(cfg.Keys, r) }
+	}
+	if cfg.MaxBody == 0 {
+		cfg.MaxBody = 128 << 10
+	}
+	if cfg.MaxBatchBody == 0 {
+		cfg.MaxBatchBody = 8 << 20
+	}
+	if cfg.MaxBody < 0 || cfg.MaxBatchBody < 0 {
+		return nil, errors.New("httpadapter: Config.MaxBody and Config.MaxBatchBody must not be negative")
+	}
+	if cfg.RequestID == nil {
+		cfg.RequestID = requestID
+	}
+	if cfg.Logger == nil {
+		cfg.Logger = slog.Default()
+	}
+	a := &API{tracker: tracker, cfg: cfg, mux: http.NewServeMux()}
+	for _, prefix := range []string{"/v1", "/api/v1"} {
+		a.mux.HandleFunc(prefix+"/track", a.Track)
+		a.mux.HandleFunc(prefix+"/track/batch", a.TrackBatch)
+		a.mux.HandleFunc(prefix+"/task-types", a.TaskTypes)
+	}
+	a.mux.HandleFunc("/", a.notFound)
+	return a, nil
+}
+
+// ServeHTTP implements http.Handler.
+func (a *API) ServeHTTP(w http.ResponseWriter, r *http.Request) { a.mux.ServeHTTP(w, r) }
+
+// Track serves POST /v1/track: one event.
+func (a *API) Track(w http.ResponseWriter, r *http.Request) {
+	a.serve(w, r, endpoint{method: http.MethodPost, scope: humanhours.ScopeTrackWrite, maxBody: a.cfg.MaxBody, run: a.track})
+}
+
+// TrackBatch serves POST /v1/track/batch: up to 1000 events.
+func (a *API) TrackBatch(w http.ResponseWriter, r *http.Request) {
+	a.serve(w, r, endpoint{method: http.MethodPost, scope: humanhours.ScopeTrackWrite, maxBody: a.cfg.MaxBatchBody, run: a.trackBatch})
+}
+
+// TaskTypes serves GET /v1/task-types: the catalogue as the caller's org sees it.
+func (a *API) TaskTypes(w http.ResponseWriter, r *http.Request) {
+	a.serve(w, r, endpoint{method: http.MethodGet, run: a.taskTypes})
+}
+
+func (a *API) notFound(w http.ResponseWriter, r *http.Request) {
+	id := a.begin(w, r)
+	a.writeError(w, r, id, &humanhours.Error{
+		Code: humanhours.CodeNotFound, Message: "there is no endpoint " + r.URL.Path, Hint: "docs/api.md lists the endpoints.",
+	})
+}
+
+// endpoint is what differs between endpoints. What they share, and its order, is in serve.
+type endpoint struct {
+	method  string
+	scope   humanhours.Scopes
+	maxBody int64 // 0: the endpoint takes no body
+	run     func(ctx context.Context, req request) (reply, error)
+}
+
+// request is an HTTP request that was admitted.
+type request struct {
+	*http.Request
+	id     string // of the request
+	caller humanhours.Caller
+	body   []byte
+}
+
+// reply is an answer that is ready to be written.
+type reply struct {
+	status           int
+	replayed, differ bool // Idempotency-Replayed, Idempotency-Mismatch
+	body             []byte
+}
+
+// serve runs an endpoint: method, credentials, rate limit and scope before a byte of the body is read. Answers are
+// written in one place, at the end, so that a panic before that can still be answered.
+func (a *API) serve(w http.ResponseWriter, r *http.Request, e endpoint) {
+	id := a.begin(w, r)
+	answer, err := a.run(w, r, id, e)
+	if err != nil {
+		a.writeError(w, r, id, err)
+		return
+	}
+	h := w.Header()
+	h["Content-Type"] = contentType
+	if answer.replayed {
+		h.Set("Idempotency-Replayed", "true")
+	}
+	if answer.differ {
+		h.Set("Idempotency-Mismatch", "true")
+	}
+	w.WriteHeader(answer.status)
+	_, _ = w.Write(answer.body) // an error here means that the client is gone
+}
+
+// contentType is shared by all answers: net/http does not write to header values.
+var contentType = []string{"application/json"}
+
+// run is serve without the writing. A panic becomes an error.
+func (a *API) run(w http.ResponseWriter, r *http.Request, id string, e endpoint) (answer reply, err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			if p == http.ErrAbortHandler { 
+				panic(p)
+			}
+			err = &panicError{value: p, stack: debug.Stack()}
+		}
+	}()
+	if r.Method != e.method && (e.method != http.MethodGet || r.Method != http.MethodHead) {
+		w.Header().Set("Allow", allow(e.method))
+		return reply{}, &humanhours.Error{
+			Code: humanhours.CodeMethodNotAllowed, Message: r.Method + " is not allowed here", Hint: "Use " + e.method + ".",
+		}
+	}
+	caller, err := a.cfg.Authenticate(r)
+	if err != nil {
+		return reply{}, err
+	}
+	if err := a.tracker.Admit(r.Context(), caller, e.scope); err != nil {
+		return reply{}, err
+	}
+	req := request{Request: r, id: id, caller: caller}
+	if e.maxBody > 0 {
+		if req.body, err = readBody(w, r, e.maxBody); err != nil {
+			return reply{}, err
+		}
+	}
+	return e.run(r.Context(), req)
+}
+
+// begin names the request.
+func (a *API) begin(w http.ResponseWriter, r *http.Request) string {
+	id := a.cfg.RequestID(r)
+	w.Header().Set("X-Request-Id", id)
+	return id
+}
+
+// requestID is the default of Config.RequestID. What came from outside goes into logs and a header only if it is harmless.
+func requestID(r *http.Request) string {
+	if id := r.Header.Get("X-Request-Id"); len(id) > 0 && len(id) <= 128 && !strings.ContainsFunc(id, strange) {
+		return id
+	}
+	return rand.Text()
+}
+
+func strange(c rune) bool {
+	return (c < '0' || c > '9') && (c < 'A' || c > 'Z') && (c < 'a' || c > 'z') && !strings.ContainsRune("-_.:/", c)
+}
+
+// allow is the value of the Allow header for an endpoint's method.
+func allow(method string) string {
+	if method == http.MethodGet {
+		return "GET, HEAD"
+	}
+	return method
+}
+
+// authenticate checks the API key in the Authorization header.
+func authenticate(keys *humanhours.Keys, r *http.Request) (humanhours.Caller, error) {
+	values := slices.DeleteFunc(slices.Clone(r.Header["Authorization"]), func(v string) bool { return v == "" })
+	if len(values) == 0 {
+		return humanhours.Caller{}, &humanhours.Error{
+			Code: humanhours.CodeMissingAuthorization, Message: "the Authorization header is missing",
+			Hint: "Send the header Authorization: Bearer hh_live_<8 characters>_<48 characters>.",
+		}
+	}
+	scheme, key, _ := strings.Cut(values[0], " ")
+	if len(values) > 1 || !strings.EqualFold(scheme, "Bearer") {
+		key = "" // malformed, with the message that says what is expected
+	}
+	return keys.Authenticate(r.Context(), key)
+}

@@ -1,0 +1,146 @@
+package httpadapter
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"strconv"
+
+	"github.com/humanhours/humanhours-go"
+)
+
+// track answers POST /v1/track.
+func (a *API) track(ctx context.Context, req request) (reply, error) {
+	key, err := headerKey(req.Header)
+	if err != nil {
+		return reply{}, err
+	}
+	r, err := decodeTrack(req.body)
+	if err != nil {
+		return reply{}, err
+	}
+	switch {
+	case key == "":
+	case r.IdempotencyKey != "" && r.IdempotencyKey != key:
+		return reply{}, invalid("idempotency_key", "idempotency_key differs from the Idempotency-Key header")
+	default:
+		r.IdempotencyKey = key
+	}
+	result, err := a.tracker.Record(ctx, req.caller, r)
+	if err != nil {
+		return reply{}, err
+	}
+	return reply{
+		status: created(result), replayed: result.Replayed, differ: result.Mismatch,
+		body: append(result.Event.AppendJSON(make([]byte, 0, 1024)), '\n'),
+	}, nil
+}
+
+// created is the status of a result: 201 for a new event, 200 for a replay.
+func created(r humanhours.Result) int {
+	if r.Replayed {
+		return http.StatusOK
+	}
+	return http.StatusCreated
+}
+
+// headerKey returns the Idempotency-Key header; empty if there is none.
+func headerKey(h http.Header) (string, error) {
+	switch values := h["Idempotency-Key"]; {
+	case len(values) == 0:
+		return "", nil
+	case len(values) > 1:
+		return "", invalid("idempotency_key", "the Idempotency-Key header was sent more than once")
+	case values[0] == "":
+		return "", invalid("idempotency_key", "the Idempotency-Key header must be 1 to 255 characters")
+	default:
+		return values[0], nil
+	}
+}
+
+// trackBatch answers POST /v1/track/batch.
+func (a *API) trackBatch(ctx context.Context, req request) (reply, error) {
+	if len(req.Header["Idempotency-Key"]) > 0 {
+		// Ignoring it would double every event of a retry.
+		return reply{}, &humanhours.Error{
+			Code: humanhours.CodeValidation, Field: "idempotency_key",
+			Message: "a batch has no Idempotency-Key header",
+			Hint:    "Give each event its own idempotency_key.",
+		}
+	}
+	var batch struct {
+		Events []json.RawMessage `json:"events"`
+	}
+	if err := decodeObject(req.body, &batch); err != nil {
+		return reply{}, err
+	}
+	if len(batch.Events) == 0 || len(batch.Events) > humanhours.MaxBatch {
+		return reply{}, invalid("events", fmt.Sprintf("events must have 1 to %d items", humanhours.MaxBatch))
+	}
+	rs := make([]humanhours.TrackRequest, 0, len(batch.Events))
+	results := make([]humanhours.BatchResult, len(batch.Events))
+	slots := make([]int, 0, len(batch.Events)) // slots[i] is the index in results of rs[i]
+	for i, raw := range batch.Events {
+		r, err := decodeTrack(raw)
+		if err != nil {
+			results[i].Err = err
+			continue
+		}
+		rs = append(rs, r)
+		slots = append(slots, i)
+	}
+	recorded, err := a.tracker.RecordBatch(ctx, req.caller, rs)
+	if err != nil {
+		return reply{}, err
+	}
+	for i, result := range recorded {
+		results[slots[i]] = result
+	}
+	a.logBatchFailure(req, results)
+	return reply{status: http.StatusOK, body: appendResults(make([]byte, 0, 64+640*len(results)), results, req.id)}, nil
+}
+
+// logBatchFailure writes one line about the items with a 5xx status, with the first cause.
+func (a *API) logBatchFailure(req request, results []humanhours.BatchResult) {
+	var first error
+	failed := 0
+	for _, result := range results {
+		if result.Err != nil && Status(result.Err) >= http.StatusInternalServerError {
+			if failed++; first == nil {
+				first = result.Err
+			}
+		}
+	}
+	if failed > 0 {
+		a.cfg.Logger.ErrorContext(req.Context(), "humanhours: events of a batch failed",
+			"request_id", req.id, "failed", failed, "of", len(results), "error", first)
+	}
+}
+
+// appendResults appends {"results":[{"status","event"|"error"}]}.
+func appendResults(dst []byte, results []humanhours.BatchResult, requestID string) []byte {
+	dst = append(dst, `{"results":[`...)
+	for i := range results {
+		r := &results[i]
+		if i > 0 {
+			dst = append(dst, ',')
+		}
+		dst = append(dst, `{"status":`...)
+		if r.Err != nil {
+			dst = strconv.AppendInt(dst, int64(Status(r.Err)), 10)
+			body, _ := json.Marshal(public(r.Err, requestID)) // strings only: cannot fail
+			dst = append(append(append(dst, `,"error":`...), body...), '}')
+			continue
+		}
+		dst = strconv.AppendInt(dst, int64(created(r.Result)), 10)
+		if r.Replayed {
+			dst = append(dst, `,"idempotency_replayed":true`...)
+		}
+		if r.Mismatch {
+			dst = append(dst, `,"idempotency_mismatch":true`...)
+		}
+		dst = append(r.Event.AppendJSON(append(dst, `,"event":`...)), '}')
+	}
+	return append(dst, "]}\n"...)
+}

@@ -1,0 +1,245 @@
+package httpadapter
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"mime"
+	"net/http"
+	"reflect"
+	"strconv"
+	"strings"
+	"time"
+	"unicode/utf8"
+
+	"github.com/shopspring/decimal"
+
+	"github.com/humanhours/humanhours-go"
+)
+
+// readBody reads a JSON body of at most limit bytes.
+func readBody(w http.ResponseWriter, r *http.Request, limit int64) ([]byte, error) {
+	if err := checkContentType(r.Header); err != nil {
+		return nil, err
+	}
+	tooLarge := &humanhours.Error{
+		Code: humanhours.CodePayloadTooLarge, Message: fmt.Sprintf("the body is over %d KiB", limit>>10),
+		Hint: "Send less metadata, or split the batch.",
+	}
+	if r.ContentLength > limit {
+		return nil, tooLarge
+	}
+	var body bytes.Buffer
+	body.Grow(int(max(512, min(r.ContentLength+bytes.MinRead, limit))))
+	_, err := body.ReadFrom(http.MaxBytesReader(w, r.Body, limit))
+	var over *http.MaxBytesError
+	switch {
+	case errors.As(err, &over):
+		return nil, tooLarge
+	case err != nil && r.Context().Err() == nil && !errors.Is(err, io.ErrUnexpectedEOF):
+		return nil, invalid("", "the body could not be read; was it sent to its end?")
+	case err != nil:
+		return nil, invalid("", "the body ended early")
+	}
+	return body.Bytes(), nil
+}
+
+// checkContentType accepts exactly one Content-Type, application/json, in UTF-8 and not compressed.
+func checkContentType(h http.Header) error {
+	values := h["Content-Type"]
+	wrong := &humanhours.Error{
+		Code: humanhours.CodeUnsupportedMediaType, Message: "the body must be JSON",
+		Hint: "Send the header Content-Type: application/json.",
+	}
+	if len(values) != 1 {
+		return wrong
+	}
+	if values[0] != "application/json" {
+		media, params, err := mime.ParseMediaType(values[0])
+		if err != nil || media != "application/json" {
+			return wrong
+		}
+		if charset, ok := params["charset"]; ok && !strings.EqualFold(charset, "utf-8") {
+			wrong.Message = "the body must be in UTF-8"
+			return wrong
+		}
+	}
+	if encoding := h.Get("Content-Encoding"); encoding != "" && !strings.EqualFold(encoding, "identity") {
+		return &humanhours.Error{
+			Code: humanhours.CodeUnsupportedMediaType, Message: "the body must not be compressed",
+			Hint: "Leave Content-Encoding out.",
+		}
+	}
+	return nil
+}
+
+// trackJSON is the body of POST /v1/track and an item of a batch. null means absent; unknown fields are ignored.
+type trackJSON struct {
+	AgentID              string                 `json:"agent_id"`
+	TaskType             string                 `json:"task_type"`
+	Outcome              string                 `json:"outcome"`
+	AgentDuration        number                 `json:"agent_duration_seconds"`
+	AgentCost            number                 `json:"agent_cost"`
+	HumanBaselineMinutes number                 `json:"human_baseline_minutes"`
+	Model                string                 `json:"model"`
+	TokensIn             number                 `json:"tokens_in"`
+	TokensOut            number                 `json:"tokens_out"`
+	Metadata             json.RawMessage        `json:"metadata"`
+	AuditSample          humanhours.AuditSample `json:"audit_sample"`
+	OccurredAt           *string                `json:"occurred_at"`
+	IdempotencyKey       *string                `json:"idempotency_key"`
+}
+
+// decodeTrack reads one event as it was sent. What needs no knowledge of JSON is checked by the Tracker.
+func decodeTrack(data []byte) (humanhours.TrackRequest, error) {
+	var w trackJSON
+	if err := decodeObject(data, &w); err != nil {
+		return humanhours.TrackRequest{}, err
+	}
+	r := humanhours.TrackRequest{
+		AgentID: w.AgentID, TaskType: w.TaskType, Outcome: humanhours.Outcome(w.Outcome),
+		Model: w.Model, Metadata: w.Metadata, AuditSample: w.AuditSample,
+	}
+	for _, n := range []struct {
+		field string
+		from  number
+		to    *decimal.NullDecimal
+	}{
+		{"agent_duration_seconds", w.AgentDuration, &r.AgentDuration},
+		{"agent_cost", w.AgentCost, &r.AgentCost},
+		{"human_baseline_minutes", w.HumanBaselineMinutes, &r.HumanBaselineMinutes},
+	} {
+		if n.from.fault != "" {
+			return humanhours.TrackRequest{}, invalid(n.field, n.field+" "+n.from.fault)
+		}
+		*n.to = n.from.value
+	}
+	var err error
+	if r.TokensIn, err = w.TokensIn.whole("tokens_in"); err != nil {
+		return humanhours.TrackRequest{}, err
+	}
+	if r.TokensOut, err = w.TokensOut.whole("tokens_out"); err != nil {
+		return humanhours.TrackRequest{}, err
+	}
+	if w.OccurredAt != nil {
+		if r.OccurredAt, err = parseInstant(*w.OccurredAt); err != nil {
+			return humanhours.TrackRequest{}, invalid("occurred_at", `occurred_at must be an RFC 3339 instant such as "2026-05-06T10:42:00.000Z"`)
+		}
+	}
+	if w.IdempotencyKey != nil {
+		if *w.IdempotencyKey == "" {
+			return humanhours.TrackRequest{}, invalid("idempotency_key", "idempotency_key must be 1 to 255 characters")
+		}
+		r.IdempotencyKey = *w.IdempotencyKey
+	}
+	return r, nil
+}
+
+// parseInstant reads an RFC 3339 instant, strictly: time.Parse would also take a comma or an hour of one digit.
+func parseInstant(s string) (time.Time, error) {
+	var t time.Time
+	err := t.UnmarshalText([]byte(s))
+	if err == nil && t.IsZero() {
+		t = t.Add(1) // the year 1 is out of range, not absent
+	}
+	return t, err
+}
+
+// decodeObject reads a JSON object into v, with errors that speak of the JSON and not of Go.
+func decodeObject(data []byte, v any) error {
+	if !utf8.Valid(data) {
+		return invalid("", "the body must be valid UTF-8")
+	}
+	err := json.Unmarshal(data, v)
+	var wrongType *json.UnmarshalTypeError
+	var syntax *json.SyntaxError
+	switch {
+	case err == nil:
+		if trimmed := bytes.TrimLeft(data, " \t\r\n"); trimmed[0] != '{' { // null
+			return invalid("", "a JSON object is expected")
+		}
+		return nil
+	case errors.As(err, &wrongType) && wrongType.Field != "":
+		return invalid(wrongType.Field, wrongType.Field+" must be "+jsonKind(wrongType.Type))
+	case errors.As(err, &wrongType):
+		return invalid("", "a JSON object is expected")
+	case errors.As(err, &syntax):
+		return invalid("", fmt.Sprintf("the body is not valid JSON: %s (at byte %d)", syntax.Error(), syntax.Offset))
+	}
+	return invalid("", "the body is not valid JSON")
+}
+
+// jsonKind names the JSON type that a field takes.
+func jsonKind(t reflect.Type) string {
+	switch t.Kind() {
+	case reflect.Struct, reflect.Map:
+		return "an object"
+	case reflect.Slice:
+		return "an array"
+	default:
+		return "a string"
+	}
+}
+
+// number is a JSON number, read exactly. encoding/json's own Number would also take a number in quotes.
+type number struct {
+	value decimal.NullDecimal // not Valid: absent
+	fault string              // what is wrong with it; the sentence starts with the field's name
+}
+
+// maxNumberLen bounds the text of a number. No number that means anything is longer.
+const maxNumberLen = 64
+
+// UnmarshalJSON implements json.Unmarshaler. It never fails: the error would lack the field's name.
+func (n *number) UnmarshalJSON(data []byte) error {
+	*n = number{}
+	switch {
+	case string(data) == "null":
+	case data[0] != '-' && (data[0] < '0' || data[0] > '9'):
+		n.fault = "must be a number"
+	case len(data) > maxNumberLen:
+		n.fault = "must be a number of at most 64 characters"
+	default:
+		// The exponent is read apart and held within bounds that keep the number as large or as small as it
+		// needs to be to be refused or rounded to 0: 1e999999999 must not meet any arithmetic.
+		mantissa, exponent, _ := strings.Cut(strings.ToLower(string(data)), "e")
+		shift := 0
+		if exponent != "" {
+			var err error
+			if shift, err = strconv.Atoi(exponent); err != nil { // out of range
+				shift = maxShift
+				if exponent[0] == '-' {
+					shift = -maxShift
+				}
+			}
+		}
+		d, err := decimal.NewFromString(mantissa)
+		if err != nil {
+			n.fault = "must be a number"
+			return nil
+		}
+		n.value = decimal.NewNullDecimal(d.Shift(int32(max(-maxShift, min(shift, maxShift)))))
+	}
+	return nil
+}
+
+// maxShift is far more than the digits of a number of maxNumberLen can make up for.
+const maxShift = 1000
+
+// whole returns the number as a count of tokens.
+func (n *number) whole(field string) (humanhours.NullInt64, error) {
+	d := n.value.Decimal
+	switch {
+	case n.fault != "":
+		return humanhours.NullInt64{}, invalid(field, field+" "+n.fault)
+	case !n.value.Valid:
+		return humanhours.NullInt64{}, nil
+	case d.NumDigits()+int(d.Exponent()) > 18 && !d.IsZero():
+		d = decimal.NewFromInt(int64(d.Sign()) * (humanhours.MaxTokens + 1)) // refused by the Tracker, with the right words
+	case !d.IsInteger():
+		return humanhours.NullInt64{}, invalid(field, field+" must be a whole number")
+	}
+	return humanhours.Int64(d.IntPart()), nil
+}
