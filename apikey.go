@@ -328,6 +328,12 @@ func (k *Keys) lookup(ctx context.Context, id string) (APIKey, bool, error) {
 	return key, ok, err
 }
 
+// CheckKey reports whether a text has the shape of an API key, as a CodeInvalidAPIKey error that repeats nothing of it.
+func CheckKey(secret Secret) error {
+	_, _, err := parseKey(secret.Reveal())
+	return err
+}
+
 // parseKey splits a key. The error says what a key looks like and repeats nothing of what was presented.
 func parseKey(text string) (id string, test bool, err error) {
 	malformed := &Error{

@@ -1,6 +1,7 @@
 package httpadapter
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -88,9 +89,20 @@ func (a *API) writeError(w http.ResponseWriter, r *http.Request, requestID strin
 	case humanhours.CodeInvalidAPIKey, humanhours.CodeKeyRevoked:
 		h.Set("WWW-Authenticate", `Bearer error="invalid_token"`) // RFC 6750, section 3.1
 	}
-	body, _ := json.Marshal(map[string]errorJSON{"error": public(err, requestID)}) // strings only: cannot fail
 	w.WriteHeader(status)
-	_, _ = w.Write(append(body, '\n'))
+	_, _ = w.Write(encode(map[string]errorJSON{"error": public(err, requestID)}))
+}
+
+// encode returns v as a line of JSON. Unlike json.Marshal it leaves '<' and '>' readable: no answer is ever put into a page. v is
+// one of our own types that cannot fail to encode.
+func encode(v any) []byte {
+	var b bytes.Buffer
+	enc := json.NewEncoder(&b)
+	enc.SetEscapeHTML(false)
+	if err := enc.Encode(v); err != nil {
+		panic(err)
+	}
+	return b.Bytes()
 }
 
 // logFailure writes the one line about an answer with a 5xx status.

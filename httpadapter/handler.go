@@ -159,7 +159,7 @@ var contentType = []string{"application/json"}
 func (a *API) run(w http.ResponseWriter, r *http.Request, id string, e endpoint) (answer reply, err error) {
 	defer func() {
 		if p := recover(); p != nil {
-			if p == http.ErrAbortHandler { 
+			if p == http.ErrAbortHandler {
 				panic(p)
 			}
 			err = &panicError{value: p, stack: debug.Stack()}

@@ -40,11 +40,7 @@ func (a *API) taskTypes(ctx context.Context, req request) (reply, error) {
 	for i := range entries {
 		list[i] = newTaskTypeJSON(&entries[i])
 	}
-	body, err := json.Marshal(map[string][]taskTypeJSON{"task_types": list})
-	if err != nil {
-		return reply{}, err
-	}
-	return reply{status: http.StatusOK, body: append(body, '\n')}, nil
+	return reply{status: http.StatusOK, body: encode(map[string][]taskTypeJSON{"task_types": list})}, nil
 }
 
 func newTaskTypeJSON(e *humanhours.CatalogueEntry) taskTypeJSON {

@@ -1,6 +1,7 @@
 package httpadapter
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -129,7 +130,7 @@ func appendResults(dst []byte, results []humanhours.BatchResult, requestID strin
 		dst = append(dst, `{"status":`...)
 		if r.Err != nil {
 			dst = strconv.AppendInt(dst, int64(Status(r.Err)), 10)
-			body, _ := json.Marshal(public(r.Err, requestID)) // strings only: cannot fail
+			body := bytes.TrimSuffix(encode(public(r.Err, requestID)), []byte("\n"))
 			dst = append(append(append(dst, `,"error":`...), body...), '}')
 			continue
 		}

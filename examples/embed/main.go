@@ -1,0 +1,111 @@
+// Command embed is a service that existed before HumanHours: a help desk whose agent sorts tickets. It keeps its own
+// routes, mounts the HumanHours handler beside them for other teams, and records its own agent's work in process.
+//
+//	go run ./examples/embed
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"log"
+	"net/http"
+	"os"
+	"time"
+
+	"github.com/humanhours/humanhours-go"
+	"github.com/humanhours/humanhours-go/httpadapter"
+	"github.com/humanhours/humanhours-go/pricebook"
+	"github.com/humanhours/humanhours-go/store/memory"
+)
+
+func main() {
+	desk, secret, err := newHelpDesk(context.Background())
+	if err != nil {
+		log.Fatal(err)
+	}
+	const addr = "127.0.0.1:8081"
+	fmt.Printf(`The help desk listens on http://%s
+
+Its own route, which records what its agent did:
+
+  curl -s http://%[1]s/tickets/4711/classify -X POST
+
+The HumanHours API beside it, for other teams:
+
+  curl -s http://%[1]s/v1/task-types?category=support -H "Authorization: Bearer %s"
+`, addr, secret.Reveal())
+	server := &http.Server{Addr: addr, Handler: desk.routes(), ReadHeaderTimeout: 5 * time.Second}
+	if err := server.ListenAndServe(); err != nil {
+		fmt.Fprintln(os.Stderr, "embed: "+err.Error())
+		os.Exit(1)
+	}
+}
+
+// helpDesk is the service.
+type helpDesk struct {
+	tracker *humanhours.Tracker
+	api     *httpadapter.API
+}
+
+// caller is the org that the help desk's own agent works for.
+var caller = humanhours.Caller{Org: "help-desk"}
+
+func newHelpDesk(ctx context.Context) (*helpDesk, humanhours.Secret, error) {
+	store := memory.New()
+	tracker, err := humanhours.New(store, humanhours.Config{
+		Orgs: store, Prices: pricebook.Snapshot(), Rates: pricebook.SnapshotRates(),
+	})
+	if err != nil {
+		return nil, humanhours.Secret{}, err
+	}
+	keys := humanhours.NewKeys(store, humanhours.KeysConfig{})
+	_, secret, err := keys.Create(ctx, caller.Org, false, 0)
+	if err != nil {
+		return nil, humanhours.Secret{}, err
+	}
+	api, err := httpadapter.New(tracker, httpadapter.Config{Keys: keys})
+	return &helpDesk{tracker: tracker, api: api}, secret, err
+}
+
+func (d *helpDesk) routes() http.Handler {
+	mux := http.NewServeMux()
+	mux.HandleFunc("POST /tickets/{id}/classify", d.classify)
+	mux.Handle("/v1/", d.api)
+	return mux
+}
+
+// classify lets the agent sort a ticket and records what that saved.
+func (d *helpDesk) classify(w http.ResponseWriter, r *http.Request) {
+	id := r.PathValue("id")
+	run := runAgent(id)
+	result, err := d.tracker.Track(r.Context(), caller, humanhours.TrackRequest{
+		AgentID: "ticket-sorter", TaskType: "ticket_triage", Outcome: humanhours.OutcomeSuccess,
+		AgentDuration: humanhours.Seconds(run.took),
+		Model:         "anthropic/claude-haiku-4.5",
+		TokensIn:      humanhours.Int64(run.tokensIn), TokensOut: humanhours.Int64(run.tokensOut),
+		// The ticket's id: if this handler runs again for the same ticket today, it still counts once.
+		IdempotencyKey: "classify-" + id,
+	})
+	if err != nil {
+		// The agent's work is done and worth more than its record: answer, and say so in the log.
+		log.Printf("ticket %s was sorted, but not recorded: %v", id, err)
+	}
+	w.Header().Set("Content-Type", "application/json")
+	_ = json.NewEncoder(w).Encode(map[string]any{
+		"ticket": id, "queue": run.queue, "net_saved": json.RawMessage(humanhours.AppendDecimal(nil, result.Event.NetSaved)),
+		"currency": result.Event.Currency,
+	})
+}
+
+// agentRun is what a run of the agent reports.
+type agentRun struct {
+	queue               string
+	took                time.Duration
+	tokensIn, tokensOut int64
+}
+
+// runAgent stands for the call of a language model.
+func runAgent(string) agentRun {
+	return agentRun{queue: "billing", took: 1800 * time.Millisecond, tokensIn: 1240, tokensOut: 35}
+}

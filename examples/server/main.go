@@ -1,0 +1,172 @@
+// Command server runs HumanHours as a service of its own.
+//
+//	go run ./examples/server
+//
+// It prints a first API key and a curl to paste. See -help for its flags.
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"os"
+	"os/signal"
+	"syscall"
+	"time"
+
+	"github.com/humanhours/humanhours-go"
+	"github.com/humanhours/humanhours-go/httpadapter"
+	"github.com/humanhours/humanhours-go/pricebook"
+	"github.com/humanhours/humanhours-go/store/memory"
+)
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	// After the first signal the next one ends the program at once, for those who do not want to wait.
+	context.AfterFunc(ctx, stop)
+	if err := run(ctx, os.Args[1:], os.Stdout, os.Stderr); err != nil {
+		if !errors.Is(err, errUsage) {
+			fmt.Fprintln(os.Stderr, "server: "+err.Error())
+		}
+		os.Exit(1)
+	}
+}
+
+// errUsage: the flags were wrong, and package flag has said so already.
+var errUsage = errors.New("wrong usage")
+
+// shutdownTimeout is how long requests in flight may take when the server is told to stop.
+const shutdownTimeout = 20 * time.Second
+
+// run is main without the process: it serves until ctx ends.
+func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
+	flags := flag.NewFlagSet("server", flag.ContinueOnError)
+	flags.SetOutput(stderr)
+	addr := flags.String("addr", "127.0.0.1:8080", "`host:port` to listen on")
+	orgsFile := flags.String("orgs", "", "JSON `file` of orgs and API keys to create or update at start; default: a first org with a fresh key")
+	switch err := flags.Parse(args); {
+	case errors.Is(err, flag.ErrHelp):
+		return nil
+	case err != nil:
+		return errUsage
+	case flags.NArg() > 0:
+		return fmt.Errorf("unexpected argument %q; see -help", flags.Arg(0))
+	}
+
+	logger := slog.New(slog.NewTextHandler(stderr, nil))
+	store := memory.New()
+	prices := pricebook.Snapshot()
+	tracker, err := humanhours.New(store, humanhours.Config{
+		Orgs: store, Prices: prices, Rates: pricebook.SnapshotRates(), Logger: logger,
+	})
+	if err != nil {
+		return err
+	}
+	keys := humanhours.NewKeys(store, humanhours.KeysConfig{})
+	api, err := httpadapter.New(tracker, httpadapter.Config{Keys: keys, Logger: logger})
+	if err != nil {
+		return err
+	}
+
+	// The orgs come before the port: whoever can connect finds the keys in place.
+	var secret humanhours.Secret
+	if *orgsFile != "" {
+		err = applyOrgsFile(ctx, *orgsFile, tracker, keys, stderr)
+	} else {
+		secret, err = firstOrg(ctx, tracker, keys)
+	}
+	if err != nil {
+		return err
+	}
+	listener, err := net.Listen("tcp", *addr)
+	switch {
+	case errors.Is(err, syscall.EADDRINUSE):
+		return fmt.Errorf("%s is in use by another program; choose another address with -addr", *addr)
+	case err != nil:
+		return fmt.Errorf("cannot listen on %s: %w; choose another address with -addr", *addr, err)
+	}
+
+	url := "http://" + listener.Addr().String()
+	book := prices.Info()
+	fmt.Fprintf(stdout, "HumanHours listens on %s\n", url)
+	fmt.Fprintf(stdout, "  events      in memory: they are gone when the server stops\n")
+	fmt.Fprintf(stdout, "  price book  %s %s of %s, %d models\n", book.Source, book.Version, book.Date.Format(time.DateOnly), book.Models)
+	if *orgsFile == "" {
+		printFirstKey(stdout, url, secret)
+	}
+
+	mux := http.NewServeMux()
+	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Type", "application/json")
+		_, _ = io.WriteString(w, `{"status":"ok"}`+"\n")
+	})
+	mux.Handle("/", api)
+	return serve(ctx, listener, mux, tracker, logger)
+}
+
+// firstOrgID is the org of a server that was started without -orgs.
+const firstOrgID = "first-org"
+
+// firstOrg makes the org of a newcomer.
+func firstOrg(ctx context.Context, tracker *humanhours.Tracker, keys *humanhours.Keys) (humanhours.Secret, error) {
+	_, err := tracker.UpdateOrg(ctx, firstOrgID, func(org *humanhours.Org) ([]humanhours.Change, error) {
+		org.Plan = "pro"
+		return nil, nil
+	})
+	if err != nil {
+		return humanhours.Secret{}, err
+	}
+	_, secret, err := keys.Create(ctx, firstOrgID, false, 0)
+	return secret, err
+}
+
+func printFirstKey(w io.Writer, url string, secret humanhours.Secret) {
+	fmt.Fprintf(w, `
+A first org, %q, is on the pro plan. This is its API key; it is not shown again:
+
+  %s
+
+Try it:
+
+  curl -i %s/v1/track \
+    -H "Authorization: Bearer %[2]s" \
+    -H "Content-Type: application/json" \
+    -H "Idempotency-Key: my-first-task" \
+    -d '{"agent_id":"support-classifier","task_type":"email_classification","outcome":"success","agent_duration_seconds":4}'
+
+Press Ctrl-C to stop.
+`, firstOrgID, secret.Reveal(), url)
+}
+
+// serve serves until ctx ends, and then until the requests in flight are answered.
+func serve(ctx context.Context, listener net.Listener, handler http.Handler, tracker *humanhours.Tracker, logger *slog.Logger) error {
+	server := &http.Server{
+		Handler:           handler,
+		ReadHeaderTimeout: 5 * time.Second,
+		ReadTimeout:       30 * time.Second, // of a batch of 8 MiB on a slow line
+		WriteTimeout:      60 * time.Second, // counted from the end of the header, so it includes the reading
+		IdleTimeout:       2 * time.Minute,
+		MaxHeaderBytes:    64 << 10,
+		ErrorLog:          slog.NewLogLogger(logger.Handler(), slog.LevelWarn),
+	}
+	failed := make(chan error, 1)
+	go func() { failed <- server.Serve(listener) }()
+	select {
+	case err := <-failed:
+		return fmt.Errorf("stopped serving: %w", err)
+	case <-ctx.Done():
+	}
+	logger.Info("stopping; requests in flight are finished first", "at_most", shutdownTimeout)
+	// The context that told us to stop has ended, so the rest has one of its own.
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), shutdownTimeout)
+	defer cancel()
+	if err := server.Shutdown(ctx); err != nil {
+		return fmt.Errorf("some requests were still running after %s: %w", shutdownTimeout, err)
+	}
+	return tracker.Shutdown(ctx)
+}

@@ -1,0 +1,286 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/humanhours/humanhours-go"
+)
+
+// running is a server that serves in this process.
+type running struct {
+	url    string
+	stdout string // what it printed until it listened
+	stderr *syncBuffer
+	stop   func() error // tells it to stop and waits until it has
+}
+
+// start runs the server on a free port. The test's end stops it.
+func start(t *testing.T, args ...string) *running {
+	t.Helper()
+	ctx, cancel := context.WithCancel(t.Context())
+	stdout, in := io.Pipe()
+	s := &running{stderr: &syncBuffer{}}
+	done := make(chan error, 1)
+	go func() {
+		err := run(ctx, append([]string{"-addr", "127.0.0.1:0"}, args...), in, s.stderr)
+		in.CloseWithError(io.EOF)
+		done <- err
+	}()
+	s.stop = sync.OnceValue(func() error {
+		cancel()
+		go io.Copy(io.Discard, stdout)
+		return <-done
+	})
+	t.Cleanup(func() { _ = s.stop() })
+
+	var printed bytes.Buffer
+	buf := make([]byte, 4096)
+	listens := regexp.MustCompile(`listens on (http://\S+)`)
+	end := "models\n"
+	if len(args) == 0 {
+		end = "to stop.\n"
+	}
+	for !strings.HasSuffix(printed.String(), end) {
+		n, err := stdout.Read(buf)
+		printed.Write(buf[:n])
+		require.NoError(t, err, "the server ended early: %s%s", printed.String(), s.stderr.String())
+	}
+	s.stdout = printed.String()
+	s.url = listens.FindStringSubmatch(s.stdout)[1]
+	return s
+}
+
+const example = `{"agent_id":"support-classifier","task_type":"email_classification","outcome":"success","agent_duration_seconds":4}`
+
+func (s *running) post(t *testing.T, key string, body io.Reader) (*http.Response, string) {
+	t.Helper()
+	request, err := http.NewRequest(http.MethodPost, s.url+"/v1/track", body)
+	require.NoError(t, err)
+	request.Header.Set("Authorization", "Bearer "+key)
+	request.Header.Set("Content-Type", "application/json")
+	response, err := http.DefaultClient.Do(request)
+	require.NoError(t, err)
+	defer response.Body.Close()
+	answer, err := io.ReadAll(response.Body)
+	require.NoError(t, err)
+	return response, string(answer)
+}
+
+// TestNewcomer does what the server prints.
+func TestNewcomer(t *testing.T) {
+	s := start(t)
+	keys := regexp.MustCompile(`hh_live_[A-Za-z0-9]{8}_[A-Za-z0-9]{48}`).FindAllString(s.stdout, -1)
+	require.Len(t, keys, 2, "the key alone, and within the curl")
+	require.Equal(t, keys[0], keys[1])
+	body := regexp.MustCompile(`-d '(.*)'`).FindStringSubmatch(s.stdout)[1]
+	require.Equal(t, example, body)
+
+	response, answer := s.post(t, keys[0], strings.NewReader(body))
+	require.Equal(t, http.StatusCreated, response.StatusCode)
+	require.Contains(t, answer, `"hours_saved":0.066,"cost_saved":2.97`)
+
+	response, err := http.Get(s.url + "/healthz")
+	require.NoError(t, err)
+	response.Body.Close()
+	require.Equal(t, http.StatusOK, response.StatusCode)
+
+	require.NoError(t, s.stop())
+	require.NotContains(t, s.stderr.String(), keys[0], "a key must not be logged")
+}
+
+// TestGracefulShutdown: a request whose body is still on its way when the server is told to stop gets its answer.
+func TestGracefulShutdown(t *testing.T) {
+	s := start(t)
+	key := regexp.MustCompile(`hh_live_\S+`).FindString(s.stdout)
+	body, send := io.Pipe()
+	type result struct {
+		status int
+		answer string
+	}
+	answered := make(chan result, 1)
+	go func() {
+		response, answer := s.post(t, key, body)
+		answered <- result{response.StatusCode, answer}
+	}()
+	// The second write returns only when the client has sent the first, so the request is under way.
+	for _, part := range []string{example[:20], example[20:40]} {
+		_, err := io.WriteString(send, part)
+		require.NoError(t, err)
+	}
+	waitUntilReached(t, s)
+	stopped := make(chan error, 1)
+	go func() { stopped <- s.stop() }()
+	s.stderr.wait("stopping")
+	_, err := io.WriteString(send, example[40:])
+	require.NoError(t, err)
+	require.NoError(t, send.Close())
+	got := <-answered
+	require.Equal(t, http.StatusCreated, got.status)
+	require.Contains(t, got.answer, `"net_saved":2.97`)
+	require.NoError(t, <-stopped)
+	_, err = net.Dial("tcp", strings.TrimPrefix(s.url, "http://"))
+	require.Error(t, err, "the port must be closed")
+}
+
+// waitUntilReached returns when the server has accepted the connections made so far: it accepts in order.
+func waitUntilReached(t *testing.T, s *running) {
+	t.Helper()
+	response, err := (&http.Client{Transport: &http.Transport{DisableKeepAlives: true}}).Get(s.url + "/healthz")
+	require.NoError(t, err)
+	response.Body.Close()
+}
+
+func TestErrorsOfANewcomer(t *testing.T) {
+	taken, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	defer taken.Close()
+	for _, tc := range []struct {
+		name string
+		args []string
+		want string
+	}{
+		{"port taken", []string{"-addr", taken.Addr().String()}, taken.Addr().String() + " is in use by another program; choose another address with -addr"},
+		{"no port", []string{"-addr", "localhost"}, "choose another address with -addr"},
+		{"argument", []string{"start"}, `unexpected argument "start"; see -help`},
+		{"no file", []string{"-orgs", filepath.Join(t.TempDir(), "none.json")}, "cannot read the file of -orgs"},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			err := run(t.Context(), tc.args, io.Discard, io.Discard)
+			require.ErrorContains(t, err, tc.want)
+			require.NotContains(t, err.Error(), "\n", "one plain sentence")
+		})
+	}
+	t.Run("flag", func(t *testing.T) {
+		var stderr bytes.Buffer
+		require.ErrorIs(t, run(t.Context(), []string{"-port", "1"}, io.Discard, &stderr), errUsage)
+		require.Contains(t, stderr.String(), "-addr")
+	})
+	t.Run("help", func(t *testing.T) {
+		require.NoError(t, run(t.Context(), []string{"-help"}, io.Discard, io.Discard))
+	})
+}
+
+const (
+	key1 = "hh_live_AAAAAAA1_aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"
+	key2 = "hh_live_AAAAAAA2_bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb"
+	key3 = "hh_test_AAAAAAA3_cccccccccccccccccccccccccccccccccccccccccccccccc"
+)
+
+func writeOrgs(t *testing.T, content string) string {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "orgs.json")
+	require.NoError(t, os.WriteFile(path, []byte(content), 0o600))
+	return path
+}
+
+func TestOrgsFile(t *testing.T) {
+	s := start(t, "-orgs", writeOrgs(t, `{"orgs":[
+		{"id":"acme","plan":"free","currency":"USD","hourly_rate":60.5,"keys":["`+key1+`"],"revoked_keys":["`+key2+`"]},
+		{"id":"umbrella","currency":"GBP","keys":["`+key3+`"]}]}`))
+	require.NotContains(t, s.stdout, "hh_live_", "no first org beside the file's")
+
+	response, answer := s.post(t, key1, strings.NewReader(example))
+	require.Equal(t, http.StatusCreated, response.StatusCode, answer)
+	require.Contains(t, answer, `"resolved_hourly_rate":60.5,"resolved_hourly_rate_source":"org","currency":"USD"`)
+
+	response, answer = s.post(t, key2, strings.NewReader(example))
+	require.Equal(t, http.StatusUnauthorized, response.StatusCode)
+	require.Contains(t, answer, `"key_revoked"`)
+
+	response, answer = s.post(t, key3, strings.NewReader(example))
+	require.Equal(t, http.StatusCreated, response.StatusCode)
+	require.Contains(t, answer, `"test":true`)
+	require.Contains(t, s.stderr.String(), `org "umbrella" has no hourly_rate of its own: an hour counts as 45 GBP`)
+}
+
+func TestOrgsFileWithMistakes(t *testing.T) {
+	for _, tc := range []struct{ name, content, want string }{
+		{"not JSON", `{"orgs":`, "not valid"},
+		{"trailing", `{"orgs":[{"id":"a"}]} x`, "something after"},
+		{"empty", `{}`, "there are no orgs"},
+		{"misspelt field", `{"orgs":[{"id":"a","hourly_rat":4}]}`, `unknown field "hourly_rat"`},
+		{"no id", `{"orgs":[{"plan":"pro"}]}`, `orgs[0] (""): id must be 1 to 255 bytes`},
+		{"twice", `{"orgs":[{"id":"a"},{"id":"a"}]}`, `orgs[1] ("a"): the id stands twice`},
+		{"plan", `{"orgs":[{"id":"a","plan":"gold"}]}`, `there is no plan "gold"; choose one of enterprise, free, pro`},
+		{"currency", `{"orgs":[{"id":"a","currency":"euro"}]}`, "currency must be an ISO 4217 code"},
+		{"rate", `{"orgs":[{"id":"a","hourly_rate":-1}]}`, "hourly_rate must not be negative"},
+		{"huge rate", `{"orgs":[{"id":"a","hourly_rate":1e900}]}`, "hourly_rate must be at most 1,000,000"},
+		{"key", `{"orgs":[{"id":"a","keys":["hh_live_short"]}]}`, "the API key is malformed"},
+		{"key type", `{"orgs":[{"id":"a","keys":[12345]}]}`, "a key must be a string"},
+		{"revoked key", `{"orgs":[{"id":"a","revoked_keys":["x"]}]}`, "the API key is malformed"},
+		{"one key, two orgs", `{"orgs":[{"id":"a","keys":["` + key1 + `"]},{"id":"b","keys":["` + key1 + `"]}]}`, `org "b": the key id AAAAAAA1 belongs to another key or org already`},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			err := run(t.Context(), []string{"-addr", "127.0.0.1:0", "-orgs", writeOrgs(t, tc.content)}, io.Discard, io.Discard)
+			require.ErrorContains(t, err, tc.want)
+			require.NotContains(t, err.Error(), "aaaaaaaa", "no part of a secret")
+		})
+	}
+}
+
+// TestOrgUpdate: applying a file twice changes nothing the second time, and what is left out stays.
+func TestOrgUpdate(t *testing.T) {
+	var entry orgEntry
+	require.NoError(t, json.Unmarshal([]byte(`{"id":"a","plan":"pro","hourly_rate":50}`), &entry))
+	org := humanhours.Org{ID: "a", Currency: "USD"}
+	changes, err := entry.update(&org)
+	require.NoError(t, err)
+	require.Len(t, changes, 2)
+	require.Equal(t, "USD", org.Currency)
+	org.Version = 1
+	_, err = entry.update(&org)
+	require.ErrorIs(t, err, errUnchanged)
+}
+
+// syncBuffer collects what several goroutines write.
+type syncBuffer struct {
+	mu      sync.Mutex
+	buf     bytes.Buffer
+	changed chan struct{}
+}
+
+func (b *syncBuffer) Write(p []byte) (int, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.changed != nil {
+		close(b.changed)
+		b.changed = nil
+	}
+	return b.buf.Write(p)
+}
+
+func (b *syncBuffer) String() string {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.buf.String()
+}
+
+// wait returns when text has been written.
+func (b *syncBuffer) wait(text string) {
+	for {
+		b.mu.Lock()
+		if strings.Contains(b.buf.String(), text) {
+			b.mu.Unlock()
+			return
+		}
+		if b.changed == nil {
+			b.changed = make(chan struct{})
+		}
+		changed := b.changed
+		b.mu.Unlock()
+		<-changed
+	}
+}
