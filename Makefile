@@ -1,0 +1,27 @@
+# Every module of go.work.
+PACKAGES := ./... ./examples/...
+
+.PHONY: test lint bench fuzz
+
+# All tests, with the race detector, and what must hold before them: formatting and go vet.
+test:
+	@unformatted=$$(gofmt -l .); if [ -n "$$unformatted" ]; then echo "gofmt would change: $$unformatted"; exit 1; fi
+	go vet $(PACKAGES)
+	go test -race $(PACKAGES)
+
+# Static analysis. The go command fetches the tools; govulncheck also needs its database from the network.
+lint:
+	go run honnef.co/go/tools/cmd/staticcheck@v0.8.2 $(PACKAGES)
+	@out=$$(go run golang.org/x/vuln/cmd/govulncheck@v1.9.0 $(PACKAGES) 2>&1) || case "$$out" in \
+	  *"fetching vulnerabilities"*) echo "SKIPPED: govulncheck cannot reach its database" ;; \
+	  *) echo "$$out"; exit 1 ;; esac
+
+bench:
+	go test -run '^$$' -bench . -benchmem $(PACKAGES)
+
+# Each fuzz target for FUZZTIME. go test runs their seeds anyway.
+FUZZTIME ?= 30s
+fuzz:
+	@for target in $$(grep -rhoE '^func Fuzz[A-Za-z]+' --include='*_test.go' . | sed 's/^func //' | sort -u); do \
+	  dir=$$(dirname $$(grep -rlE "^func $$target\(" --include='*_test.go' .)); \
+	  echo "$$target in $$dir"; go test -run '^$$' -fuzz "^$$target$$" -fuzztime $(FUZZTIME) $$dir || exit 1; done
