@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
-	"fmt"
 	"net/http"
 	"strconv"
 
@@ -71,18 +70,19 @@ func (a *API) trackBatch(ctx context.Context, req request) (reply, error) {
 		}
 	}
 	var batch struct {
-		Events []json.RawMessage `json:"events"`
+		Events json.RawMessage `json:"events"`
 	}
 	if err := decodeObject(req.body, &batch); err != nil {
 		return reply{}, err
 	}
-	if len(batch.Events) == 0 || len(batch.Events) > humanhours.MaxBatch {
-		return reply{}, invalid("events", fmt.Sprintf("events must have 1 to %d items", humanhours.MaxBatch))
+	events, err := splitArray(batch.Events, humanhours.MaxBatch)
+	if err != nil {
+		return reply{}, invalid("events", "events "+err.Error())
 	}
-	rs := make([]humanhours.TrackRequest, 0, len(batch.Events))
-	results := make([]humanhours.BatchResult, len(batch.Events))
-	slots := make([]int, 0, len(batch.Events)) // slots[i] is the index in results of rs[i]
-	for i, raw := range batch.Events {
+	rs := make([]humanhours.TrackRequest, 0, len(events))
+	results := make([]humanhours.BatchResult, len(events))
+	slots := make([]int, 0, len(events)) // slots[i] is the index in results of rs[i]
+	for i, raw := range events {
 		r, err := decodeTrack(raw)
 		if err != nil {
 			results[i].Err = err

@@ -137,6 +137,44 @@ func decodeTrack(data []byte) (humanhours.TrackRequest, error) {
 	return r, nil
 }
 
+// splitArray returns the items of a valid JSON array, 1 to limit of them, without copying. Decoding into a slice instead would let a
+// body of 8 MiB make four million items before anybody counts them.
+func splitArray(raw json.RawMessage, limit int) ([]json.RawMessage, error) {
+	wrongCount := fmt.Errorf("must have 1 to %d items", limit)
+	switch {
+	case raw == nil || string(raw) == "null":
+		return nil, errors.New("is required")
+	case raw[0] != '[':
+		return nil, errors.New("must be an array")
+	}
+	raw = bytes.TrimSpace(raw[1 : len(raw)-1])
+	if len(raw) == 0 {
+		return nil, wrongCount
+	}
+	var items []json.RawMessage
+	level, inString, start := 0, false, 0
+	for i := 0; i < len(raw); i++ {
+		switch c := raw[i]; {
+		case inString && c == '\\':
+			i++
+		case c == '"':
+			inString = !inString
+		case inString:
+		case c == '{' || c == '[':
+			level++
+		case c == '}' || c == ']':
+			level--
+		case c == ',' && level == 0:
+			items = append(items, raw[start:i])
+			start = i + 1
+			if len(items) == limit {
+				return nil, wrongCount
+			}
+		}
+	}
+	return append(items, raw[start:]), nil
+}
+
 // parseInstant reads an RFC 3339 instant, strictly: time.Parse would also take a comma or an hour of one digit.
 func parseInstant(s string) (time.Time, error) {
 	var t time.Time

@@ -2,7 +2,16 @@
 //
 //	go run ./examples/server
 //
-// It prints a first API key and a curl to paste. See -help for its flags.
+// It prints a first API key and a curl to paste. With -orgs FILE it serves the orgs of a file instead:
+//
+//	{"orgs": [{
+//	  "id": "acme", "plan": "pro", "currency": "USD", "hourly_rate": 60,
+//	  "keys": ["hh_live_<8 characters>_<48 characters>"],
+//	  "revoked_keys": []
+//	}]}
+//
+// The file is applied at every start: it creates or updates those orgs and keys, deletes nothing, and never un-revokes a
+// key. Plans are free, pro and enterprise; an org without a plan has no limits.
 package main
 
 import (
