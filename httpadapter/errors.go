@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"net/http"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/humanhours/humanhours-go"
@@ -53,12 +54,16 @@ type errorJSON struct {
 
 // public is what a client may know of an error. A 5xx says nothing of its cause.
 func public(err error, requestID string) errorJSON {
-	var e *humanhours.Error
-	if !errors.As(err, &e) || Status(e) == http.StatusInternalServerError {
+	if Status(err) == http.StatusInternalServerError {
 		return errorJSON{
 			Code: humanhours.CodeInternal, Message: "something went wrong on the server",
 			Hint: "Tell the operator the request id " + requestID + ".",
 		}
+	}
+	var e *humanhours.Error
+	if !errors.As(err, &e) { // a bare Code, from an Authenticate of somebody else
+		code := humanhours.CodeOf(err)
+		return errorJSON{Code: code, Message: strings.ReplaceAll(string(code), "_", " ")}
 	}
 	return errorJSON{Code: e.Code, Message: e.Message, Hint: e.Hint, Field: e.Field}
 }
@@ -76,7 +81,7 @@ func (a *API) writeError(w http.ResponseWriter, r *http.Request, requestID strin
 	status := Status(err)
 	a.logFailure(r, requestID, status, err)
 	h := w.Header()
-	h["Content-Type"] = contentType
+	h.Set("Content-Type", contentType)
 	var e *humanhours.Error
 	if errors.As(err, &e) {
 		if e.RetryAfter > 0 {
@@ -110,17 +115,21 @@ func (a *API) logFailure(r *http.Request, requestID string, status int, err erro
 	if status < http.StatusInternalServerError {
 		return
 	}
-	level := slog.LevelError
-	if r.Context().Err() != nil {
-		level = slog.LevelInfo // the client is gone: nobody was failed
-	}
-	a.cfg.Logger.Log(r.Context(), level, "humanhours: request failed",
+	a.cfg.Logger.Log(r.Context(), failureLevel(r), "humanhours: request failed",
 		"request_id", requestID, "method", r.Method, "path", r.URL.Path, "status", status, "error", err)
 }
 
-// retryAfter is whole seconds, rounded up, at least 1.
+// failureLevel is the level of a failure's log line.
+func failureLevel(r *http.Request) slog.Level {
+	if r.Context().Err() != nil {
+		return slog.LevelInfo // the client is gone: nobody was failed
+	}
+	return slog.LevelError
+}
+
+// retryAfter is whole seconds, rounded up: at least 1 for any wait at all.
 func retryAfter(d time.Duration) string {
-	return strconv.FormatInt(max(1, int64((d+time.Second-1)/time.Second)), 10)
+	return strconv.FormatInt(int64((d+time.Second-1)/time.Second), 10)
 }
 
 // invalid is a validation error. field is empty when the request as a whole is at fault.

@@ -141,7 +141,7 @@ func (a *API) serve(w http.ResponseWriter, r *http.Request, e endpoint) {
 		return
 	}
 	h := w.Header()
-	h["Content-Type"] = contentType
+	h.Set("Content-Type", contentType)
 	if answer.replayed {
 		h.Set("Idempotency-Replayed", "true")
 	}
@@ -152,8 +152,7 @@ func (a *API) serve(w http.ResponseWriter, r *http.Request, e endpoint) {
 	_, _ = w.Write(answer.body) // an error here means that the client is gone
 }
 
-// contentType is shared by all answers: net/http does not write to header values.
-var contentType = []string{"application/json"}
+const contentType = "application/json"
 
 // run is serve without the writing. A panic becomes an error.
 func (a *API) run(w http.ResponseWriter, r *http.Request, id string, e endpoint) (answer reply, err error) {

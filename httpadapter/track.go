@@ -114,8 +114,8 @@ func (a *API) logBatchFailure(req request, results []humanhours.BatchResult) {
 		}
 	}
 	if failed > 0 {
-		a.cfg.Logger.ErrorContext(req.Context(), "humanhours: events of a batch failed",
-			"request_id", req.id, "failed", failed, "of", len(results), "error", first)
+		a.cfg.Logger.Log(req.Context(), failureLevel(req.Request), "humanhours: events of a batch failed",
+			"request_id", req.id, "method", req.Method, "path", req.URL.Path, "failed", failed, "of", len(results), "error", first)
 	}
 }
 

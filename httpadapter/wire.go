@@ -25,14 +25,15 @@ func readBody(w http.ResponseWriter, r *http.Request, limit int64) ([]byte, erro
 		return nil, err
 	}
 	tooLarge := &humanhours.Error{
-		Code: humanhours.CodePayloadTooLarge, Message: fmt.Sprintf("the body is over %d KiB", limit>>10),
+		Code: humanhours.CodePayloadTooLarge, Message: fmt.Sprintf("the body is over %d bytes", limit),
 		Hint: "Send less metadata, or split the batch.",
 	}
 	if r.ContentLength > limit {
 		return nil, tooLarge
 	}
 	var body bytes.Buffer
-	body.Grow(int(max(512, min(r.ContentLength+bytes.MinRead, limit))))
+	// What the client claims is believed up to a point: a claim alone must not take memory.
+	body.Grow(int(max(0, min(r.ContentLength, 64<<10))) + bytes.MinRead)
 	_, err := body.ReadFrom(http.MaxBytesReader(w, r.Body, limit))
 	var over *http.MaxBytesError
 	switch {
@@ -66,10 +67,12 @@ func checkContentType(h http.Header) error {
 			return wrong
 		}
 	}
-	if encoding := h.Get("Content-Encoding"); encoding != "" && !strings.EqualFold(encoding, "identity") {
-		return &humanhours.Error{
-			Code: humanhours.CodeUnsupportedMediaType, Message: "the body must not be compressed",
-			Hint: "Leave Content-Encoding out.",
+	for _, encoding := range h["Content-Encoding"] {
+		if encoding != "" && !strings.EqualFold(encoding, "identity") {
+			return &humanhours.Error{
+				Code: humanhours.CodeUnsupportedMediaType, Message: "the body must not be compressed",
+				Hint: "Leave Content-Encoding out.",
+			}
 		}
 	}
 	return nil
@@ -175,12 +178,19 @@ func splitArray(raw json.RawMessage, limit int) ([]json.RawMessage, error) {
 	return append(items, raw[start:]), nil
 }
 
-// parseInstant reads an RFC 3339 instant, strictly: time.Parse would also take a comma or an hour of one digit.
+// parseInstant reads an RFC 3339 instant, strictly: package time also takes a comma before the fraction, an hour of one
+// digit and an offset of more than a day.
 func parseInstant(s string) (time.Time, error) {
-	var t time.Time
-	err := t.UnmarshalText([]byte(s))
+	const shortest = len("2006-01-02T15:04:05Z")
+	if len(s) < shortest || s[13] != ':' || strings.Contains(s, ",") {
+		return time.Time{}, errors.New("not RFC 3339")
+	}
+	if offset := s[len(s)-5:]; s[len(s)-1] != 'Z' && (offset[:2] > "23" || offset[3:] > "59") {
+		return time.Time{}, errors.New("the offset is out of range")
+	}
+	t, err := time.Parse(time.RFC3339, s)
 	if err == nil && t.IsZero() {
-		t = t.Add(1) // the year 1 is out of range, not absent
+		t = t.Add(1) // the first instant of the year 1 is out of range, not absent
 	}
 	return t, err
 }
@@ -214,8 +224,6 @@ func jsonKind(t reflect.Type) string {
 	switch t.Kind() {
 	case reflect.Struct, reflect.Map:
 		return "an object"
-	case reflect.Slice:
-		return "an array"
 	default:
 		return "a string"
 	}
@@ -274,7 +282,7 @@ func (n *number) whole(field string) (humanhours.NullInt64, error) {
 		return humanhours.NullInt64{}, invalid(field, field+" "+n.fault)
 	case !n.value.Valid:
 		return humanhours.NullInt64{}, nil
-	case d.NumDigits()+int(d.Exponent()) > 18 && !d.IsZero():
+	case d.NumDigits()+int(d.Exponent()) > 18:
 		d = decimal.NewFromInt(int64(d.Sign()) * (humanhours.MaxTokens + 1)) // refused by the Tracker, with the right words
 	case !d.IsInteger():
 		return humanhours.NullInt64{}, invalid(field, field+" must be a whole number")

@@ -1,0 +1,4 @@
+package httpadapter
+
+// DecodeTrack is what the fuzz test attacks.
+var DecodeTrack = decodeTrack
