@@ -5,6 +5,7 @@ import (
 	"crypto/rand"
 	"crypto/sha256"
 	"crypto/subtle"
+	"encoding/hex"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -64,8 +65,14 @@ func (s Scopes) names() []string {
 	return names
 }
 
-// MarshalJSON writes a list of scope names; the empty list means all.
-func (s Scopes) MarshalJSON() ([]byte, error) { return json.Marshal(s.names()) }
+// MarshalJSON writes a list of scope names; the empty list means all. A scope without a name is an error: left out, it could
+// turn a narrow set into the empty list.
+func (s Scopes) MarshalJSON() ([]byte, error) {
+	if s>>len(scopeNames) != 0 {
+		return nil, fmt.Errorf("humanhours: there is no scope of bit pattern %b", uint8(s))
+	}
+	return json.Marshal(s.names())
+}
 
 // UnmarshalJSON reads what MarshalJSON wrote. An unknown name is an error: leaving it out could widen what a key may do.
 func (s *Scopes) UnmarshalJSON(data []byte) error {
@@ -137,12 +144,12 @@ type APIKey struct {
 type KeyHash [sha256.Size]byte
 
 // MarshalText implements encoding.TextMarshaler: hexadecimal.
-func (h KeyHash) MarshalText() ([]byte, error) { return fmt.Appendf(nil, "%x", h[:]), nil }
+func (h KeyHash) MarshalText() ([]byte, error) { return hex.AppendEncode(nil, h[:]), nil }
 
 // UnmarshalText implements encoding.TextUnmarshaler.
 func (h *KeyHash) UnmarshalText(text []byte) error {
-	var b []byte
-	if n, err := fmt.Sscanf(string(text), "%x", &b); err != nil || n != 1 || len(b) != len(h) {
+	b, err := hex.DecodeString(string(text))
+	if err != nil || len(b) != len(h) {
 		return fmt.Errorf("humanhours: a key hash is %d hexadecimal digits", 2*len(h))
 	}
 	*h = KeyHash(b)
@@ -209,17 +216,18 @@ func NewKeys(store KeyStore, cfg KeysConfig) *Keys {
 
 // Create makes a key for org and stores its hash. The Secret is all there will ever be of it.
 func (k *Keys) Create(ctx context.Context, org string, test bool, scopes Scopes) (APIKey, Secret, error) {
-	if org == "" {
-		return APIKey{}, Secret{}, invalid("org", "must not be empty")
-	}
 	for range 3 { // ids have 47 bits: a second collision in a row means that something else is wrong
 		text, err := newKeyText(k.cfg.Random, test)
 		if err != nil {
 			return APIKey{}, Secret{}, err
 		}
-		key, created, err := k.Import(ctx, org, NewSecret(text), scopes)
-		if err != nil || created {
-			return key, NewSecret(text), err
+		secret := NewSecret(text)
+		_, stored, created, err := k.put(ctx, org, secret, scopes)
+		if err != nil {
+			return APIKey{}, Secret{}, err
+		}
+		if created {
+			return stored, secret, nil
 		}
 	}
 	return APIKey{}, Secret{}, &Error{Code: CodeInternal, Message: "could not find a free key id; is Random random?"}
@@ -229,26 +237,37 @@ func (k *Keys) Create(ctx context.Context, org string, test bool, scopes Scopes)
 // already, and its state (also revoked) stays. A key that is malformed, or whose id belongs to a different
 // key or org, is an error.
 func (k *Keys) Import(ctx context.Context, org string, secret Secret, scopes Scopes) (APIKey, bool, error) {
-	text := secret.Reveal()
-	id, test, err := parseKey(text)
+	key, stored, created, err := k.put(ctx, org, secret, scopes)
 	if err != nil {
 		return APIKey{}, false, err
 	}
-	key := APIKey{
-		ID: id, Org: org, Hash: sha256.Sum256([]byte(text)), Test: test, Scopes: scopes,
-		CreatedAt: k.cfg.Clock().UTC().Truncate(time.Millisecond),
-	}
-	stored, created, err := k.store.PutKey(ctx, key)
-	if err != nil {
-		return APIKey{}, false, unavailable("the key store", err)
-	}
 	if stored.Hash != key.Hash || stored.Org != org {
 		return APIKey{}, false, &Error{
-			Code: CodeValidation, Message: "the key id " + id + " belongs to another key or org already",
+			Code: CodeValidation, Message: "the key id " + key.ID + " belongs to another key or org already",
 			Hint: "Make a new key.", Field: "key",
 		}
 	}
 	return stored, created, nil
+}
+
+// put offers a key to the store and returns it beside the one that the store now has under its id.
+func (k *Keys) put(ctx context.Context, org string, secret Secret, scopes Scopes) (key, stored APIKey, created bool, err error) {
+	if org == "" {
+		return APIKey{}, APIKey{}, false, invalid("org", "must not be empty") // such a key would open the default org
+	}
+	text := secret.Reveal()
+	id, test, err := parseKey(text)
+	if err != nil {
+		return APIKey{}, APIKey{}, false, err
+	}
+	key = APIKey{
+		ID: id, Org: org, Hash: sha256.Sum256([]byte(text)), Test: test, Scopes: scopes,
+		CreatedAt: k.cfg.Clock().UTC().Truncate(time.Millisecond),
+	}
+	if stored, created, err = k.store.PutKey(ctx, key); err != nil {
+		return APIKey{}, APIKey{}, false, unavailable("the key store", err)
+	}
+	return key, stored, created, nil
 }
 
 // Revoke ends a key. It takes effect here at once, and in other processes within their CacheTTL.

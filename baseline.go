@@ -131,6 +131,7 @@ func (o *Org) catalogue(fallback decimal.NullDecimal) []CatalogueEntry {
 	}
 	for key, tt := range o.TaskTypes {
 		if _, clash := builtins()[key]; !clash && tt.ArchivedAt.IsZero() {
+			tt.Key = key // the one that requests are resolved by
 			add(tt)
 		}
 	}

@@ -92,14 +92,14 @@ func ComputeROI(in ROIInput) (ROI, error) {
 	if credit == nil {
 		credit = DefaultCredit
 	}
-	if in.Scale == (Scale{}) {
-		in.Scale = DefaultScale()
-	}
 	return computeROI(in.BaselineMinutes, in.AgentSeconds, in.HourlyRate, in.AgentCost, credit(in.Outcome), in.Scale), nil
 }
 
 // computeROI is ComputeROI on numbers that are known to be in range.
 func computeROI(minutes, seconds, rate decimal.Decimal, cost decimal.NullDecimal, credited bool, scale Scale) ROI {
+	if scale == (Scale{}) {
+		scale = DefaultScale()
+	}
 	var roi ROI
 	if credited {
 		// One division by 3600 instead of two by 60: the result is rounded once.
@@ -307,6 +307,9 @@ func (t *Tracker) resolveCost(ctx context.Context, org, currency string, r *Trac
 		return unpriced(UnpricedUnavailable)
 	}
 	price := quote.Price
+	if price.Model == "" {
+		price.Model = r.Model // a book of one's own need not repeat what it was asked
+	}
 	switch {
 	case quote.Unpriced != "":
 		return unpriced(quote.Unpriced)

@@ -22,14 +22,25 @@ type hooks struct {
 
 func (h *hooks) init(limit int, logger *slog.Logger) { h.limit, h.logger = limit, logger }
 
-// enqueue never blocks.
+// enqueue never blocks. The operator hears of the first call that is dropped at once, the hook may hang for ever; and of
+// their number when it has caught up.
 func (h *hooks) enqueue(call func()) {
 	h.mu.Lock()
-	defer h.mu.Unlock()
-	if len(h.queue) >= h.limit {
+	full := len(h.queue) >= h.limit
+	if full {
 		h.dropped++
-		return
 	}
+	first := h.dropped == 1
+	if !full {
+		h.add(call)
+	}
+	h.mu.Unlock()
+	if full && first {
+		h.logger.Warn("humanhours: a hook is too slow; calls are dropped", "queue", h.limit)
+	}
+}
+
+func (h *hooks) add(call func()) {
 	h.queue = append(h.queue, call)
 	if !h.running {
 		h.running = true
@@ -53,7 +64,7 @@ func (h *hooks) run() {
 		}
 		h.mu.Unlock()
 		if dropped > 0 {
-			h.logger.Warn("humanhours: hooks are too slow; calls were dropped", "dropped", dropped, "queue", h.limit)
+			h.logger.Warn("humanhours: a hook was too slow; calls were dropped", "dropped", dropped, "queue", h.limit)
 		}
 		for _, call := range calls {
 			h.call(call)

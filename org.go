@@ -65,14 +65,12 @@ var currencyCode = regexp.MustCompile(`^[A-Z]{3}$`)
 
 // Validate checks what does not depend on the plans of a Tracker: currency, rates and baselines. The error is a
 // CodeValidation error that names the field.
-func (o Org) Validate() error {
-	o = o.Clone()
-	return o.normalize()
-}
+func (o Org) Validate() error { return o.normalize() }
 
-// normalize validates the settings and rounds them to what events keep, so that an event
-// repeats the setting that it was computed from.
+// normalize validates the settings and rounds them to what events keep, so that an event repeats the setting that it was
+// computed from. It gives o maps of its own: the ones it has may be somebody else's.
 func (o *Org) normalize() (err error) {
+	*o = o.Clone()
 	if o.Currency != "" && !currencyCode.MatchString(o.Currency) {
 		return invalid("currency", `must be an ISO 4217 code in upper case, such as "EUR"`)
 	}
@@ -94,6 +92,8 @@ func (o *Org) normalize() (err error) {
 	}
 	for key, tt := range o.TaskTypes {
 		null("default_baseline_minutes", &tt.BaselineMinutes, MaxBaselineMinutes)
+		null("low_minutes", &tt.LowMinutes, MaxBaselineMinutes)
+		null("high_minutes", &tt.HighMinutes, MaxBaselineMinutes)
 		o.TaskTypes[key] = tt
 	}
 	return err

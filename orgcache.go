@@ -2,6 +2,7 @@ package humanhours
 
 import (
 	"context"
+	"errors"
 	"sync"
 	"time"
 )
@@ -81,7 +82,8 @@ func (t *Tracker) loadOrg(ctx context.Context, id string) (*orgSettings, error) 
 	if !found {
 		org = t.cfg.OrgDefaults // never written: normalize has run in New
 	} else if err := org.normalize(); err != nil {
-		return nil, &Error{Code: CodeInternal, Message: "the stored settings of the org are not valid", Err: err}
+		// The text alone: with err in the chain, errors.Is would call the caller's request invalid.
+		return nil, &Error{Code: CodeInternal, Message: "the stored settings of the org are not valid", Err: errors.New(err.Error())}
 	}
 	org.ID = id
 	plan, ok := t.cfg.Plans[org.Plan]
@@ -91,15 +93,24 @@ func (t *Tracker) loadOrg(ctx context.Context, id string) (*orgSettings, error) 
 	return &orgSettings{Org: org, plan: plan}, nil
 }
 
-// UpdateOrg changes the settings of an org through Config.Orgs, after Org.Validate. The change shows in this Tracker at once, in
-// other processes within their OrgCacheTTL, and only in events that are tracked from then on. See OrgStore.UpdateOrg
-// for f.
+// UpdateOrg changes the settings of an org (empty: Config.DefaultOrg) through Config.Orgs, after Org.Validate. The change shows in this Tracker at once, in
+// other processes within their OrgCacheTTL, and only in events that are tracked from then on. An org that
+// is not stored yet starts from Config.OrgDefaults. See OrgStore.UpdateOrg for f.
 func (t *Tracker) UpdateOrg(ctx context.Context, id string, f func(*Org) ([]Change, error)) (Org, error) {
 	if t.cfg.Orgs == nil {
 		return Org{}, &Error{Code: CodeInternal, Message: "UpdateOrg needs Config.Orgs"}
 	}
+	if id == "" {
+		id = t.cfg.DefaultOrg
+	}
 	var refusal error // what f or validation said, to be told from a store that broke
 	org, err := t.cfg.Orgs.UpdateOrg(ctx, id, func(org *Org) (changes []Change, err error) {
+		if org.Version == 0 {
+			// The first update starts from what was in force, or it would lift the limits of the default plan.
+			id := org.ID
+			*org = t.cfg.OrgDefaults.Clone()
+			org.ID = id
+		}
 		if changes, err = f(org); err == nil {
 			err = org.normalize()
 		}

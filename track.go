@@ -138,7 +138,6 @@ func (c Config) withDefaults() Config {
 	} else {
 		c.Plans = maps.Clone(c.Plans)
 	}
-	c.OrgDefaults = c.OrgDefaults.Clone()
 	if c.Credit == nil {
 		c.Credit = DefaultCredit
 	}
@@ -554,6 +553,9 @@ func (r *TrackRequest) validate() error {
 	}
 	if !r.OccurredAt.IsZero() {
 		r.OccurredAt = r.OccurredAt.UTC().Truncate(time.Millisecond)
+		if r.OccurredAt.IsZero() {
+			r.OccurredAt = r.OccurredAt.Add(time.Millisecond) // the first instant of the year 1 is out of range, not absent
+		}
 	}
 	if r.IdempotencyKey != "" {
 		return checkIdempotencyKey(r.IdempotencyKey)
@@ -594,7 +596,7 @@ func checkExcerpt(field, s string) error {
 }
 
 func (r *TrackRequest) validateMetadata() error {
-	raw := bytes.TrimSpace(r.Metadata)
+	raw := bytes.Trim(r.Metadata, " \t\r\n") // JSON knows fewer spaces than bytes.TrimSpace
 	if len(raw) == 0 || string(raw) == "null" {
 		r.Metadata = nil
 		return nil
