@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -127,7 +128,9 @@ func TestHookQueueIsBounded(t *testing.T) {
 		assert.Equal(t, []string{"running", "queued0", "queued1"}, told)
 		assert.Len(t, w.stored(t, defaultOrg), 6, "the store is the record")
 		assert.Contains(t, w.log.String(), "level=WARN")
-		assert.Contains(t, w.log.String(), "dropped=3")
+		w.trackOne(t, request())
+		require.NoError(t, w.Shutdown(t.Context()))
+		assert.Equal(t, 1, strings.Count(w.log.String(), "dropped=3"), "told once: %s", w.log)
 	})
 }
 

@@ -230,6 +230,15 @@ func TestOrgDefaults(t *testing.T) {
 	assert.Equal(t, "45", e.HourlyRate.Amount.String())
 }
 
+// The function of an update decides by the version whether somebody else was first, so that of a new org is 0.
+func TestFirstUpdateOfAnOrgStartsAtVersionZero(t *testing.T) {
+	w := newWorld(t, humanhours.Config{OrgDefaults: humanhours.Org{Version: 9, Currency: "USD"}})
+	w.setOrg(t, "acme", func(o *humanhours.Org) {
+		assert.Equal(t, "USD", o.Currency)
+		assert.Zero(t, o.Version)
+	})
+}
+
 func TestDefaultOrgHasAName(t *testing.T) {
 	assert.Equal(t, "default", newWorld(t, humanhours.Config{}).trackOne(t, request()).Org)
 	assert.Equal(t, "home", newWorld(t, humanhours.Config{DefaultOrg: "home"}).trackOne(t, request()).Org)

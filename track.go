@@ -138,6 +138,7 @@ func (c Config) withDefaults() Config {
 	} else {
 		c.Plans = maps.Clone(c.Plans)
 	}
+	c.OrgDefaults.ID, c.OrgDefaults.Version = "", 0
 	if c.Credit == nil {
 		c.Credit = DefaultCredit
 	}
