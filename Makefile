@@ -24,4 +24,4 @@ FUZZTIME ?= 30s
 fuzz:
 	@for target in $$(grep -rhoE '^func Fuzz[A-Za-z]+' --include='*_test.go' . | sed 's/^func //' | sort -u); do \
 	  dir=$$(dirname $$(grep -rlE "^func $$target\(" --include='*_test.go' .)); \
-	  echo "$$target in $$dir"; go test -run '^$$' -fuzz "^$$target$$" -fuzztime $(FUZZTIME) $$dir || exit 1; done
+	  echo "$$target in $$dir"; go test -run '^$$' -fuzz "^$$target$$" -fuzztime $(FUZZTIME) -fuzzminimizetime 1x $$dir || exit 1; done

@@ -17,6 +17,13 @@ type Scale struct {
 	Money int32 // of cost_saved, agent_cost and net_saved
 }
 
+// maxScale is the most decimals that a result may be rounded to. It keeps a corrupt scale from filling the memory with zeros.
+const maxScale = 18
+
+func (s Scale) valid() bool {
+	return 0 <= s.Hours && s.Hours <= maxScale && 0 <= s.Money && s.Money <= maxScale
+}
+
 // DefaultScale is the published rule: hours to 3 decimals, money to 9.
 func DefaultScale() Scale { return Scale{Hours: 3, Money: 9} }
 
@@ -43,7 +50,7 @@ type ROIInput struct {
 	Outcome         Outcome
 	// Credit decides whether an outcome saves anything. Defaults to DefaultCredit.
 	Credit func(Outcome) bool
-	// Scale is what the results are rounded to. Defaults to DefaultScale().
+	// Scale is what the results are rounded to, 0 to 18 decimals. Defaults to DefaultScale().
 	Scale Scale
 }
 
@@ -87,6 +94,9 @@ func ComputeROI(in ROIInput) (ROI, error) {
 	}
 	if !in.Outcome.Valid() {
 		return ROI{}, invalid("outcome", ruleOutcome)
+	}
+	if !in.Scale.valid() {
+		return ROI{}, invalid("scale", "must be 0 to 18 decimals")
 	}
 	credit := in.Credit
 	if credit == nil {

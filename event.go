@@ -256,6 +256,10 @@ func (e *Event) UnmarshalJSON(data []byte) error {
 		return fmt.Errorf("humanhours: decode event %s: written by a newer release (encoding version %d, this release reads up to %d)",
 			w.ID, w.V, storedVersion)
 	}
+	scale := Scale{Hours: w.HoursScale, Money: w.MoneyScale}
+	if !scale.valid() {
+		return fmt.Errorf("humanhours: decode event %s: the scale %v is out of range", w.ID, scale)
+	}
 	priceDate, err := parseDate(w.PriceDate)
 	if err != nil {
 		return fmt.Errorf("humanhours: decode event %s: price_date: %w", w.ID, err)
@@ -278,7 +282,7 @@ func (e *Event) UnmarshalJSON(data []byte) error {
 			Currency: w.PriceCurrency, Source: w.PriceSource, Version: w.PriceVersion, Date: priceDate,
 		}},
 		Credited: w.Credited == nil || *w.Credited,
-		Scale:    Scale{Hours: w.HoursScale, Money: w.MoneyScale},
+		Scale:    scale,
 		ROI:      ROI{HoursSaved: w.HoursSaved, CostSaved: w.CostSaved, AgentCost: w.AgentCost, NetSaved: w.NetSaved},
 	}
 	if w.FXRate.Valid {
@@ -367,7 +371,8 @@ func appendString(dst []byte, s string) []byte {
 }
 
 // AppendDecimal appends d as a JSON number in its one canonical form: no exponent, no trailing zeros. It does not use
-// d.String, whose form depends on package variables that belong to the host program.
+// d.String, whose form depends on package variables that belong to the host program. Only a number of more than some
+// hundred digits, which no event holds, gets an exponent: its zeros could fill the memory.
 func AppendDecimal(dst []byte, d decimal.Decimal) []byte {
 	if d.IsZero() {
 		return append(dst, '0')
@@ -389,7 +394,10 @@ func AppendDecimal(dst []byte, d decimal.Decimal) []byte {
 		exp++
 	}
 	point := len(digits) + exp // where the decimal point stands
+	const longest = 400
 	switch {
+	case exp > longest || point < -longest:
+		return strconv.AppendInt(append(append(dst, digits...), 'e'), int64(exp), 10)
 	case exp >= 0:
 		dst = append(dst, digits...)
 		for range exp {

@@ -16,8 +16,16 @@ type hooks struct {
 	mu      sync.Mutex
 	queue   []func()
 	running bool
-	dropped int           // since the queue was last empty
-	idle    chan struct{} // closed when running turns false; nil while nobody waits
+	added   int64 // calls that were ever queued
+	done    int64 // calls that have ended
+	dropped int   // since the queue was last empty
+	waiters []waiter
+}
+
+// waiter waits until done reaches a number.
+type waiter struct {
+	until int64
+	ready chan struct{}
 }
 
 func (h *hooks) init(limit int, logger *slog.Logger) { h.limit, h.logger = limit, logger }
@@ -26,50 +34,57 @@ func (h *hooks) init(limit int, logger *slog.Logger) { h.limit, h.logger = limit
 // their number when it has caught up.
 func (h *hooks) enqueue(call func()) {
 	h.mu.Lock()
-	full := len(h.queue) >= h.limit
-	if full {
+	if len(h.queue) >= h.limit {
 		h.dropped++
+		first := h.dropped == 1
+		h.mu.Unlock()
+		if first {
+			h.logger.Warn("humanhours: a hook is too slow; calls are dropped", "queue", h.limit)
+		}
+		return
 	}
-	first := h.dropped == 1
-	if !full {
-		h.add(call)
-	}
-	h.mu.Unlock()
-	if full && first {
-		h.logger.Warn("humanhours: a hook is too slow; calls are dropped", "queue", h.limit)
-	}
-}
-
-func (h *hooks) add(call func()) {
 	h.queue = append(h.queue, call)
+	h.added++
 	if !h.running {
 		h.running = true
 		go h.run()
 	}
+	h.mu.Unlock()
 }
 
 func (h *hooks) run() {
-	for {
-		h.mu.Lock()
-		calls, dropped := h.queue, h.dropped
-		h.queue, h.dropped = nil, 0
-		if len(calls) == 0 {
-			h.running = false
-			if h.idle != nil {
-				close(h.idle)
-				h.idle = nil
-			}
-			h.mu.Unlock()
-			return
+	emptied := false
+	defer func() {
+		if !emptied { // a hook has ended this goroutine with runtime.Goexit
+			go h.run()
 		}
-		h.mu.Unlock()
+	}()
+	for {
+		call, dropped := h.next()
 		if dropped > 0 {
 			h.logger.Warn("humanhours: a hook was too slow; calls were dropped", "dropped", dropped, "queue", h.limit)
 		}
-		for _, call := range calls {
-			h.call(call)
+		if call == nil {
+			emptied = true
+			return
 		}
+		h.call(call)
 	}
+}
+
+// next takes a call from the queue. When there is none, run must end, and dropped says how many calls the queue had no room for.
+func (h *hooks) next() (call func(), dropped int) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if len(h.queue) == 0 {
+		dropped, h.dropped = h.dropped, 0
+		h.queue, h.running = nil, false
+		return nil, dropped
+	}
+	call = h.queue[0]
+	h.queue[0] = nil
+	h.queue = h.queue[1:]
+	return call, 0
 }
 
 // call contains a panic: a hook must not take the service down.
@@ -78,24 +93,29 @@ func (h *hooks) call(f func()) {
 		if p := recover(); p != nil {
 			h.logger.Error("humanhours: a hook panicked", "panic", p, "stack", string(debug.Stack()))
 		}
+		h.mu.Lock()
+		h.done++
+		for len(h.waiters) > 0 && h.waiters[0].until <= h.done { // in order: added only grows
+			close(h.waiters[0].ready)
+			h.waiters = h.waiters[1:]
+		}
+		h.mu.Unlock()
 	}()
 	f()
 }
 
-// drain waits until nothing is queued or running.
+// drain waits until everything that is queued now has run.
 func (h *hooks) drain(ctx context.Context) error {
 	h.mu.Lock()
-	if !h.running {
+	if h.done == h.added {
 		h.mu.Unlock()
 		return nil
 	}
-	if h.idle == nil {
-		h.idle = make(chan struct{})
-	}
-	idle := h.idle
+	w := waiter{until: h.added, ready: make(chan struct{})}
+	h.waiters = append(h.waiters, w)
 	h.mu.Unlock()
 	select {
-	case <-idle:
+	case <-w.ready:
 		return nil
 	case <-ctx.Done():
 		return ctx.Err()

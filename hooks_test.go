@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"runtime"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -160,7 +161,9 @@ func TestHookMayUseTheTracker(t *testing.T) {
 		}
 	}})
 	w.trackOne(t, request())
-	require.NoError(t, w.Shutdown(t.Context()))
+	for range 3 { // each waits for what the hook had recorded until then
+		require.NoError(t, w.Shutdown(t.Context()))
+	}
 	assert.Equal(t, 3, told)
 }
 
@@ -168,4 +171,34 @@ func TestShutdownWithoutHooks(t *testing.T) {
 	w := newWorld(t, humanhours.Config{Logger: slog.New(slog.DiscardHandler)})
 	w.trackOne(t, request())
 	assert.NoError(t, w.Shutdown(t.Context()))
+}
+
+// A hook that ends its goroutine, as a failing test in it does, takes no other call along.
+func TestHookMayEndItsGoroutine(t *testing.T) {
+	told := 0
+	w := newWorld(t, humanhours.Config{OnEvent: func(humanhours.Event) {
+		told++
+		runtime.Goexit()
+	}})
+	for range 3 {
+		w.trackOne(t, request())
+	}
+	require.NoError(t, w.Shutdown(t.Context()))
+	assert.Equal(t, 3, told)
+}
+
+// Shutdown waits for what was answered before it, not for what goes on being answered.
+func TestShutdownUnderLoad(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		next := make(chan struct{})
+		w := newWorld(t, humanhours.Config{OnEvent: func(humanhours.Event) { <-next }})
+		w.trackOne(t, request())
+		done := make(chan error, 1)
+		go func() { done <- w.Shutdown(t.Context()) }()
+		synctest.Wait()
+		w.trackOne(t, request())
+		next <- struct{}{}
+		require.NoError(t, <-done, "the second event is still with its hook")
+		next <- struct{}{}
+	})
 }

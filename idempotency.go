@@ -75,7 +75,8 @@ func storeKey(c Caller, key string) string {
 }
 
 // fingerprint hashes the decoded request as it was sent: not its bytes, so that spaces, the order of fields and 4 or
-// 4.0 make no difference, and not what was resolved, so that a changed catalogue makes none either. r must be valid.
+// 4.0 make no difference (within metadata, which is the sender's, they do), and not what was resolved, so that a changed
+// catalogue makes none either. r must be valid.
 func (r *TrackRequest) fingerprint() Fingerprint {
 	b := make([]byte, 0, 512)
 	str := func(s string) { // the length first: no text can pretend to be two fields

@@ -93,9 +93,9 @@ func (t *Tracker) loadOrg(ctx context.Context, id string) (*orgSettings, error) 
 	return &orgSettings{Org: org, plan: plan}, nil
 }
 
-// UpdateOrg changes the settings of an org (empty: Config.DefaultOrg) through Config.Orgs, after Org.Validate. The change shows in this Tracker at once, in
-// other processes within their OrgCacheTTL, and only in events that are tracked from then on. An org that
-// is not stored yet starts from Config.OrgDefaults. See OrgStore.UpdateOrg for f.
+// UpdateOrg changes the settings of an org (empty: Config.DefaultOrg) through Config.Orgs, after Org.Validate. An org that
+// is not stored yet starts from Config.OrgDefaults. The change shows in this Tracker at once, in other processes within
+// their OrgCacheTTL, and only in events that are tracked from then on. See OrgStore.UpdateOrg for f.
 func (t *Tracker) UpdateOrg(ctx context.Context, id string, f func(*Org) ([]Change, error)) (Org, error) {
 	if t.cfg.Orgs == nil {
 		return Org{}, &Error{Code: CodeInternal, Message: "UpdateOrg needs Config.Orgs"}

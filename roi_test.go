@@ -289,3 +289,15 @@ func TestRecomputeOfAnEventFromItsPublicEncoding(t *testing.T) {
 	require.NoError(t, json.Unmarshal(public, &decoded))
 	assert.Equal(t, figures{"0.066", "2.97", "", "2.97"}, figuresOf(decoded.Recompute()))
 }
+
+// A scale out of range would make numbers of a billion digits.
+func TestScaleIsBounded(t *testing.T) {
+	for _, scale := range []humanhours.Scale{{Hours: 1 << 30, Money: 9}, {Hours: 3, Money: 19}, {Hours: -1, Money: 9}} {
+		_, err := humanhours.ComputeROI(humanhours.ROIInput{Outcome: humanhours.OutcomeSuccess, Scale: scale})
+		requireError(t, err, humanhours.CodeValidation, "scale")
+	}
+	_, err := humanhours.DecodeStored("acme", []byte(`{"v":1,"hours_scale":1073741824,"money_scale":9}`))
+	assert.Error(t, err)
+	assert.Equal(t, "1e999999999", string(humanhours.AppendDecimal(nil, decimal.New(1, 999999999))))
+	assert.Equal(t, "-12e-999999999", string(humanhours.AppendDecimal(nil, decimal.New(-120, -1000000000))))
+}

@@ -110,8 +110,8 @@ type Config struct {
 	Mismatch MismatchPolicy
 
 	// OnEvent is told of every event that was created (not of replays), OnMismatch of every mismatch, also
-	// under MismatchRefuse. Both run after the answer, one call at a time, on another goroutine: they cannot delay or
-	// break an answer. If they fall HookQueue calls behind, further calls are dropped and logged: they
+	// under MismatchRefuse. Both run beside the answer, one call at a time, on another goroutine: they cannot delay or
+	// break it. If they fall HookQueue calls behind, further calls are dropped and logged: they
 	// are for metrics and alerts, the Store is the record. Default to nil.
 	OnEvent    func(Event)
 	OnMismatch func(Mismatch)
@@ -357,6 +357,9 @@ func (t *Tracker) prepare(ctx context.Context, c Caller, org *orgSettings, r Tra
 		}
 	}
 	id, err := t.cfg.NewID(now)
+	if err == nil && id == "" {
+		err = errors.New("Config.NewID returned an empty id")
+	}
 	if err != nil {
 		return entry, &Error{Code: CodeInternal, Message: "could not make an event id", Err: err}
 	}
