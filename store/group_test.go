@@ -21,9 +21,8 @@ import (
 // TestConformance: a store behind group commit is still that store.
 func TestConformance(t *testing.T) {
 	for name, cfg := range map[string]store.GroupConfig{
-		"defaults":      {},
-		"small":         {MaxEntries: 3, MaxBytes: 2000, MaxQueue: 1},
-		"one at a time": {MaxEntries: 1},
+		"defaults": {},
+		"small":    {MaxEntries: 3, MaxBytes: 2000, MaxQueue: 1},
 	} {
 		t.Run(name, func(t *testing.T) {
 			storetest.Run(t, func(tb testing.TB) humanhours.Store {
