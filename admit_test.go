@@ -2,6 +2,7 @@ package humanhours_test
 
 import (
 	"errors"
+	"strings"
 	"testing"
 	"time"
 
@@ -164,4 +165,23 @@ func TestPlansAreCopied(t *testing.T) {
 	w.trackOne(t, request())
 	_, err := w.Track(t.Context(), humanhours.Caller{}, request())
 	requireError(t, err, humanhours.CodeRateLimited, "")
+}
+
+// A limiter that does not say when to come back must not leave the caller without an answer to that.
+func TestLimiterWithoutRetryAfter(t *testing.T) {
+	w := newWorld(t, humanhours.Config{
+		OrgDefaults: humanhours.Org{Plan: "pro"},
+		Limiter: limiterFunc(func(humanhours.TakeQuery) (humanhours.Decision, error) {
+			return humanhours.Decision{}, nil
+		}),
+	})
+	_, err := w.Track(t.Context(), humanhours.Caller{}, request())
+	require.Equal(t, time.Second, requireError(t, err, humanhours.CodeRateLimited, "").RetryAfter)
+}
+
+func TestOrgIsBounded(t *testing.T) {
+	w := newWorld(t, humanhours.Config{})
+	w.track(t, humanhours.Caller{Org: strings.Repeat("\xff", humanhours.MaxOrgLength)}, request())
+	_, err := w.Track(t.Context(), humanhours.Caller{Org: strings.Repeat("x", humanhours.MaxOrgLength+1)}, request())
+	requireError(t, err, humanhours.CodeValidation, "org")
 }

@@ -118,21 +118,21 @@ type CatalogueEntry struct {
 // catalogue lists what org sees: the built-ins and its own types, without archived ones, sorted by category and key.
 func (o *Org) catalogue(fallback decimal.NullDecimal) []CatalogueEntry {
 	list := make([]CatalogueEntry, 0, len(builtins())+len(o.TaskTypes))
-	add := func(tt TaskType) {
+	add := func(tt TaskType, builtin bool) {
 		entry := CatalogueEntry{TaskType: tt}
-		if override, ok := o.Overrides[tt.Key]; ok {
+		if override, ok := o.Overrides[tt.Key]; ok && builtin {
 			entry.Override = &override
 		}
 		entry.InForce, entry.HasBaseline = o.resolveBaseline(tt.Key, decimal.NullDecimal{}, fallback)
 		list = append(list, entry)
 	}
 	for _, tt := range builtins() {
-		add(tt)
+		add(tt, true)
 	}
 	for key, tt := range o.TaskTypes {
 		if _, clash := builtins()[key]; !clash && tt.ArchivedAt.IsZero() {
 			tt.Key = key // the one that requests are resolved by
-			add(tt)
+			add(tt, false)
 		}
 	}
 	sortTaskTypes(list, func(e *CatalogueEntry) *TaskType { return &e.TaskType })

@@ -202,3 +202,16 @@ func TestCatalogueHandsOutCopies(t *testing.T) {
 	assert.Equal(t, "20", again["code_review"].Override.BaselineMinutes.String())
 	assert.Equal(t, "20", w.trackOne(t, request(func(r *humanhours.TrackRequest) { r.TaskType = "code_review" })).Baseline.Minutes.String())
 }
+
+// An override is for a built-in type: beside an own type it is neither applied nor shown.
+func TestOverrideOfAnOwnTypeIsIgnored(t *testing.T) {
+	w := newWorld(t, humanhours.Config{OrgDefaults: humanhours.Org{
+		TaskTypes: map[string]humanhours.TaskType{"mine": {Category: "mine", BaselineMinutes: null("3")}},
+		Overrides: map[string]humanhours.Override{"mine": {BaselineMinutes: dec("9")}},
+	}})
+	list, err := w.TaskTypes(t.Context(), humanhours.Caller{}, "mine")
+	require.NoError(t, err)
+	require.Len(t, list, 1)
+	require.Nil(t, list[0].Override)
+	require.Equal(t, "3", list[0].InForce.Minutes.String())
+}

@@ -3,6 +3,7 @@ package humanhours
 import (
 	"context"
 	"errors"
+	"strings"
 	"time"
 
 	"github.com/shopspring/decimal"
@@ -11,7 +12,8 @@ import (
 // All arithmetic on money and hours is in this file, and all of it is exact: shopspring/decimal, rounded only
 // where a comment says so, half away from zero.
 
-// Scale is the number of decimals that results are rounded to. The zero value means DefaultScale.
+// Scale is the number of decimals that results are rounded to. The zero value means DefaultScale; when one field is
+// set, a zero in the other means no decimals.
 type Scale struct {
 	Hours int32 // of hours_saved
 	Money int32 // of cost_saved, agent_cost and net_saved
@@ -320,6 +322,11 @@ func (t *Tracker) resolveCost(ctx context.Context, org, currency string, r *Trac
 	if price.Model == "" {
 		price.Model = r.Model // a book of one's own need not repeat what it was asked
 	}
+	// What is frozen must come back from every store as it was answered: days, and valid UTF-8.
+	price.Date = day(price.Date)
+	for _, text := range []*string{&price.Model, &price.Currency, &price.Source, &price.Version} {
+		*text = mend(*text)
+	}
 	switch {
 	case quote.Unpriced != "":
 		return unpriced(quote.Unpriced)
@@ -346,6 +353,7 @@ func (t *Tracker) resolveCost(ctx context.Context, org, currency string, r *Trac
 		}
 		fx = rate
 		fx.From, fx.To = price.Currency, currency
+		fx.Date, fx.Source = day(fx.Date), mend(fx.Source)
 	}
 	amount, err := keep(computeCost(r.TokensIn, r.TokensOut, price, fx), MaxAgentCost, DefaultScale().Money)
 	if err != nil {
@@ -353,6 +361,12 @@ func (t *Tracker) resolveCost(ctx context.Context, org, currency string, r *Trac
 	}
 	return RunCost{Source: CostComputed, Price: price, FX: fx}, decimal.NewNullDecimal(amount)
 }
+
+// day cuts an instant to its day, UTC.
+func day(t time.Time) time.Time { return t.UTC().Truncate(24 * time.Hour) }
+
+// mend replaces what is not UTF-8, as every encoder of JSON would.
+func mend(s string) string { return strings.ToValidUTF8(s, "\ufffd") }
 
 // sane reports whether a price or rate that somebody else's code returned is safe to compute with: not
 // negative, and of a size that arithmetic handles at once.

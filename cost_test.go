@@ -226,3 +226,36 @@ func TestPriceOfABookThatNamesNoRow(t *testing.T) {
 	assert.Equal(t, "0.5", text(stored.Cost.Price.Input), "the price is on the stored event")
 	assert.Equal(t, figuresOf(e.ROI), figuresOf(stored.Recompute()))
 }
+
+// What is frozen must come back from the store as it was answered the first time, whatever a book of somebody else says.
+func TestFrozenPriceIsStorable(t *testing.T) {
+	q := quote("0.5", "0.5", "USD")
+	q.Price.Date = time.Date(2026, 5, 6, 23, 59, 59, 999, time.FixedZone("", -3600))
+	q.Price.Version = "v\xff"
+	w := newWorld(t, humanhours.Config{
+		Prices: book{"m": q},
+		Rates: rateFunc(func(from, to string, at time.Time) (humanhours.ExchangeRate, bool, error) {
+			return humanhours.ExchangeRate{Rate: dec("0.9"), Source: "s\xff", Date: at}, true, nil
+		}),
+	})
+	caller := humanhours.Caller{KeyID: "k\xff"}
+	req := withKey("k", func(r *humanhours.TrackRequest) { r.Model, r.TokensIn = "m", humanhours.Int64(2) })
+	first, again := w.track(t, caller, req), w.track(t, caller, req)
+	require.True(t, again.Replayed)
+	require.Equal(t, first.Event.Cost.Price.Date, again.Event.Cost.Price.Date)
+	require.Equal(t, first.Event.Cost.FX.Date, again.Event.Cost.FX.Date)
+	require.Equal(t, "v\ufffd", first.Event.Cost.Price.Version)
+	require.Equal(t, first.Event.Cost.Price.Version, again.Event.Cost.Price.Version)
+	require.Equal(t, first.Event.Cost.FX.Source, again.Event.Cost.FX.Source)
+	require.Equal(t, first.Event.KeyID, again.Event.KeyID)
+}
+
+// A negative price makes no run cheaper, also when the other price outweighs it.
+func TestNegativePriceIsNoPrice(t *testing.T) {
+	for name, q := range map[string]humanhours.Quote{"input": quote("-1", "5", "EUR"), "output": quote("5", "-1", "EUR")} {
+		w := newWorld(t, humanhours.Config{Prices: book{"m": q}})
+		e := w.trackOne(t, priced("m", 1, 1))
+		require.Equal(t, humanhours.UnpricedOutOfRange, e.Cost.Unpriced, name)
+		require.False(t, e.AgentCost.Valid, name)
+	}
+}

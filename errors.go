@@ -93,6 +93,9 @@ func CodeOf(err error) Code {
 	}
 	var e *Error
 	if errors.As(err, &e) {
+		if e == nil { // a nil pointer in an error, the classic slip
+			return CodeInternal
+		}
 		return e.Code
 	}
 	var c Code

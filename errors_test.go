@@ -58,3 +58,8 @@ func TestCodesKeepTheirSpelling(t *testing.T) {
 		humanhours.CodeUnavailable, humanhours.CodeInternal,
 	})
 }
+
+func TestCodeOfANilPointer(t *testing.T) {
+	var e *humanhours.Error
+	assert.Equal(t, humanhours.CodeInternal, humanhours.CodeOf(error(e)))
+}

@@ -18,6 +18,9 @@ const (
 	DefaultHourlyRate = 45
 )
 
+// MaxOrgLength is the longest id of an org, in bytes.
+const MaxOrgLength = 255
+
 // Plan is what an org may use. Plans are data: an operator can have others. The zero Plan has no limits.
 type Plan struct {
 	RequestsPerSecond int   // of each API key, exact, in any one second; 0: no limit
@@ -80,7 +83,13 @@ func (o *Org) normalize() (err error) {
 		}
 	}
 	null("hourly_rate", &o.HourlyRate, MaxHourlyRate)
+	name := func(field, s string) {
+		if err == nil {
+			err = checkName(field, s)
+		}
+	}
 	for id, agent := range o.Agents {
+		name("agent_id", id)
 		null("hourly_rate", &agent.HourlyRate, MaxHourlyRate)
 		o.Agents[id] = agent
 	}
@@ -91,6 +100,7 @@ func (o *Org) normalize() (err error) {
 		o.Overrides[key] = override
 	}
 	for key, tt := range o.TaskTypes {
+		name("task_type", key)
 		null("default_baseline_minutes", &tt.BaselineMinutes, MaxBaselineMinutes)
 		null("low_minutes", &tt.LowMinutes, MaxBaselineMinutes)
 		null("high_minutes", &tt.HighMinutes, MaxBaselineMinutes)

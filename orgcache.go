@@ -44,6 +44,9 @@ func (t *Tracker) org(ctx context.Context, c Caller) (*orgSettings, error) {
 	if id == "" {
 		id = t.cfg.DefaultOrg
 	}
+	if len(id) > MaxOrgLength {
+		return nil, invalid("org", "must be at most 255 bytes")
+	}
 	cache := &t.orgs
 	cache.mu.RLock()
 	hit, ok := cache.byID[id]

@@ -58,7 +58,7 @@ func Seconds(d time.Duration) decimal.NullDecimal {
 
 // Caller is on whose behalf something is done. The zero value is Config.DefaultOrg with all scopes.
 type Caller struct {
-	Org    string // empty: Config.DefaultOrg
+	Org    string // up to MaxOrgLength bytes of any kind; empty: Config.DefaultOrg
 	KeyID  string // the id of the API key, for rate limits and provenance, valid UTF-8; empty in process
 	Test   bool   // came with a test key
 	Scopes Scopes // zero: all
@@ -250,6 +250,9 @@ func (t *Tracker) Admit(ctx context.Context, c Caller, need Scopes) error {
 			return unavailable("the rate limiter", err)
 		}
 		if !d.Allowed {
+			if d.RetryAfter <= 0 {
+				d.RetryAfter = limitWindow // a limiter that does not say
+			}
 			return &Error{
 				Code: CodeRateLimited, RetryAfter: d.RetryAfter,
 				Message: "more than " + strconv.Itoa(org.plan.RequestsPerSecond) + " requests in one second",
@@ -300,7 +303,7 @@ func (t *Tracker) record(ctx context.Context, c Caller, rs []TrackRequest, out [
 	if err != nil {
 		return err
 	}
-	c.Org = org.ID
+	c.Org, c.KeyID = org.ID, mend(c.KeyID)
 	now := t.now()
 	entries := make([]Entry, 0, len(rs))
 	slots := make([]int, 0, len(rs)) // slots[i] is the index in rs of entries[i]

@@ -368,3 +368,34 @@ func TestBodyIsNotAskedFor(t *testing.T) {
 		})
 	}
 }
+
+// Slips in what the operator configures end in a logged 500 or a request id of ours, never in a dropped connection.
+func TestSlipsInTheConfig(t *testing.T) {
+	t.Run("a nil pointer for an error", func(t *testing.T) {
+		s := newServer(t, func(c *setup) {
+			c.api.Authenticate = func(*http.Request) (humanhours.Caller, error) {
+				var e *humanhours.Error
+				return humanhours.Caller{}, e
+			}
+		})
+		s.track(event()).refused(http.StatusInternalServerError, humanhours.CodeInternal, "")
+		require.Len(t, s.log.lines(t), 1)
+	})
+	t.Run("a panic in RequestID", func(t *testing.T) {
+		s := newServer(t, func(c *setup) { c.api.RequestID = func(*http.Request) string { panic("no id") } })
+		a := s.track(event())
+		require.Equal(t, http.StatusCreated, a.status)
+		require.NotEmpty(t, a.header.Get("X-Request-Id"))
+		require.Len(t, s.log.lines(t), 1)
+	})
+}
+
+// A path that is not clean is no endpoint. A redirect would make clients send their key and their event twice.
+func TestPathsAreNotRedirected(t *testing.T) {
+	s := newServer(t)
+	for _, path := range []string{"//v1/track", "/v1//track", "/v1/./track", "/v1/x/../track", "/v1/track/"} {
+		a := s.do(http.MethodPost, path, event())
+		a.refused(http.StatusNotFound, humanhours.CodeNotFound, "")
+		require.NotEmpty(t, a.header.Get("X-Request-Id"), path)
+	}
+}

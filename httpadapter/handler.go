@@ -13,6 +13,7 @@ import (
 	"errors"
 	"log/slog"
 	"net/http"
+	"path"
 	"runtime/debug"
 	"slices"
 	"strings"
@@ -84,7 +85,13 @@ func New(tracker *humanhours.Tracker, cfg Config) (*API, error) {
 }
 
 // ServeHTTP implements http.Handler.
-func (a *API) ServeHTTP(w http.ResponseWriter, r *http.Request) { a.mux.ServeHTTP(w, r) }
+func (a *API) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	if r.URL.Path != path.Clean(r.URL.Path) {
+		a.notFound(w, r) // the mux would redirect, and a client would send its POST and its key twice
+		return
+	}
+	a.mux.ServeHTTP(w, r)
+}
 
 // Track serves POST /v1/track: one event.
 func (a *API) Track(w http.ResponseWriter, r *http.Request) {
@@ -171,6 +178,9 @@ func (a *API) run(w http.ResponseWriter, r *http.Request, id string, e endpoint)
 		}
 	}
 	caller, err := a.cfg.Authenticate(r)
+	if e, ok := err.(*humanhours.Error); ok && e == nil {
+		return reply{}, errors.New("httpadapter: Config.Authenticate returned a nil *humanhours.Error as an error")
+	}
 	if err != nil {
 		return reply{}, err
 	}
@@ -186,11 +196,17 @@ func (a *API) run(w http.ResponseWriter, r *http.Request, id string, e endpoint)
 	return e.run(r.Context(), req)
 }
 
-// begin names the request.
-func (a *API) begin(w http.ResponseWriter, r *http.Request) string {
-	id := a.cfg.RequestID(r)
-	w.Header().Set("X-Request-Id", id)
-	return id
+// begin names the request. If Config.RequestID panics, the request goes on under a name of ours.
+func (a *API) begin(w http.ResponseWriter, r *http.Request) (id string) {
+	defer func() {
+		if p := recover(); p != nil {
+			id = rand.Text()
+			a.cfg.Logger.ErrorContext(r.Context(), "humanhours: Config.RequestID panicked",
+				"request_id", id, "panic", p, "stack", string(debug.Stack()))
+		}
+		w.Header().Set("X-Request-Id", id)
+	}()
+	return a.cfg.RequestID(r)
 }
 
 // requestID is the default of Config.RequestID. What came from outside goes into logs and a header only if it is harmless.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"net/http"
+	"net/url"
 
 	"github.com/shopspring/decimal"
 
@@ -32,7 +33,11 @@ type overrideJSON struct {
 
 // taskTypes answers GET /v1/task-types.
 func (a *API) taskTypes(ctx context.Context, req request) (reply, error) {
-	entries, err := a.tracker.TaskTypes(ctx, req.caller, req.URL.Query().Get("category"))
+	query, err := url.ParseQuery(req.URL.RawQuery)
+	if err != nil {
+		return reply{}, invalid("", "the query is malformed: "+err.Error())
+	}
+	entries, err := a.tracker.TaskTypes(ctx, req.caller, query.Get("category"))
 	if err != nil {
 		return reply{}, err
 	}

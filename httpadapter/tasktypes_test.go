@@ -143,3 +143,7 @@ func TestTaskTypesByHead(t *testing.T) {
 	require.Positive(t, lengths[http.MethodGet])
 	require.Zero(t, lengths[http.MethodHead])
 }
+
+func TestTaskTypesWithAMalformedQuery(t *testing.T) {
+	newServer(t).do(http.MethodGet, "/v1/task-types?category=%zz", "").refused(http.StatusUnprocessableEntity, humanhours.CodeValidation, "")
+}

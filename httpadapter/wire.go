@@ -140,10 +140,10 @@ func decodeTrack(data []byte) (humanhours.TrackRequest, error) {
 	return r, nil
 }
 
-// splitArray returns the items of a valid JSON array, 1 to limit of them, without copying. Decoding into a slice instead would let a
+// splitArray returns the items of a valid JSON array, 1 to humanhours.MaxBatch of them, without copying. Decoding into a slice instead would let a
 // body of 8 MiB make four million items before anybody counts them.
-func splitArray(raw json.RawMessage, limit int) ([]json.RawMessage, error) {
-	wrongCount := fmt.Errorf("must have 1 to %d items", limit)
+func splitArray(raw json.RawMessage) ([]json.RawMessage, error) {
+	wrongCount := errors.New("must have 1 to 1,000 items")
 	switch {
 	case raw == nil || string(raw) == "null":
 		return nil, errors.New("is required")
@@ -170,7 +170,7 @@ func splitArray(raw json.RawMessage, limit int) ([]json.RawMessage, error) {
 		case c == ',' && level == 0:
 			items = append(items, raw[start:i])
 			start = i + 1
-			if len(items) == limit {
+			if len(items) == humanhours.MaxBatch {
 				return nil, wrongCount
 			}
 		}

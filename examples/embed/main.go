@@ -33,7 +33,7 @@ Its own route, which records what its agent did:
 
 The HumanHours API beside it, for other teams:
 
-  curl -s http://%[1]s/v1/task-types?category=support -H "Authorization: Bearer %s"
+  curl -s "http://%[1]s/v1/task-types?category=support" -H "Authorization: Bearer %s"
 `, addr, secret.Reveal())
 	server := &http.Server{Addr: addr, Handler: desk.routes(), ReadHeaderTimeout: 5 * time.Second}
 	if err := server.ListenAndServe(); err != nil {
@@ -72,6 +72,7 @@ func (d *helpDesk) routes() http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("POST /tickets/{id}/classify", d.classify)
 	mux.Handle("/v1/", d.api)
+	mux.Handle("/api/v1/", d.api)
 	return mux
 }
 
@@ -91,11 +92,13 @@ func (d *helpDesk) classify(w http.ResponseWriter, r *http.Request) {
 		// The agent's work is done and worth more than its record: answer, and say so in the log.
 		log.Printf("ticket %s was sorted, but not recorded: %v", id, err)
 	}
+	answer := map[string]any{"ticket": id, "queue": run.queue}
+	if err == nil {
+		answer["net_saved"] = json.RawMessage(humanhours.AppendDecimal(nil, result.Event.NetSaved))
+		answer["currency"] = result.Event.Currency
+	}
 	w.Header().Set("Content-Type", "application/json")
-	_ = json.NewEncoder(w).Encode(map[string]any{
-		"ticket": id, "queue": run.queue, "net_saved": json.RawMessage(humanhours.AppendDecimal(nil, result.Event.NetSaved)),
-		"currency": result.Event.Currency,
-	})
+	_ = json.NewEncoder(w).Encode(answer)
 }
 
 // agentRun is what a run of the agent reports.

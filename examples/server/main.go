@@ -39,9 +39,10 @@ func main() {
 	// After the first signal the next one ends the program at once, for those who do not want to wait.
 	context.AfterFunc(ctx, stop)
 	if err := run(ctx, os.Args[1:], os.Stdout, os.Stderr); err != nil {
-		if !errors.Is(err, errUsage) {
-			fmt.Fprintln(os.Stderr, "server: "+err.Error())
+		if errors.Is(err, errUsage) {
+			os.Exit(2)
 		}
+		fmt.Fprintln(os.Stderr, "server: "+err.Error())
 		os.Exit(1)
 	}
 }

@@ -221,7 +221,11 @@ func TestOrgsFileWithMistakes(t *testing.T) {
 		{"key", `{"orgs":[{"id":"a","keys":["hh_live_short"]}]}`, "the API key is malformed"},
 		{"key type", `{"orgs":[{"id":"a","keys":[12345]}]}`, "a key must be a string"},
 		{"revoked key", `{"orgs":[{"id":"a","revoked_keys":["x"]}]}`, "the API key is malformed"},
-		{"one key, two orgs", `{"orgs":[{"id":"a","keys":["` + key1 + `"]},{"id":"b","keys":["` + key1 + `"]}]}`, `org "b": the key id AAAAAAA1 belongs to another key or org already`},
+		{"a key for a rate", `{"orgs":[{"id":"a","hourly_rate":"` + key1 + `"}]}`, "not valid"},
+		{"a key for a field", `{"orgs":[{"id":"a","` + key1 + `":1}]}`, `unknown field "hh_..."`},
+		{"a key for a plan", `{"orgs":[{"id":"a","plan":"` + key1 + `"}]}`, `there is no plan "hh_..."`},
+		{"one id, two keys", `{"orgs":[{"id":"a","keys":["` + key1 + `","` + strings.ReplaceAll(key1, "a", "b") + `"]}]}`, "belongs to another key"},
+		{"one key, two orgs", `{"orgs":[{"id":"a","keys":["` + key1 + `"]},{"id":"b","keys":["` + key1 + `"]}]}`, `orgs[1] ("b"): the key id AAAAAAA1 belongs to another key or org already`},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			err := run(t.Context(), []string{"-addr", "127.0.0.1:0", "-orgs", writeOrgs(t, tc.content)}, io.Discard, io.Discard)

@@ -9,6 +9,7 @@ import (
 	"io"
 	"maps"
 	"os"
+	"regexp"
 	"slices"
 	"strings"
 	"time"
@@ -54,7 +55,7 @@ func applyOrgsFile(ctx context.Context, path string, tracker *humanhours.Tracker
 	}
 	orgs, err := parseOrgs(data)
 	if err != nil {
-		return fmt.Errorf("%s: %w", path, err)
+		return fmt.Errorf("%s: %s", path, hideKeys(err.Error()))
 	}
 	for _, org := range orgs {
 		if org.Currency != "" && org.Currency != humanhours.DefaultCurrency && !org.HourlyRate.Valid {
@@ -67,6 +68,12 @@ func applyOrgsFile(ctx context.Context, path string, tracker *humanhours.Tracker
 	}
 	return nil
 }
+
+// keyText finds API keys in a text, also broken ones.
+var keyText = regexp.MustCompile(`hh_(live|test)_[A-Za-z0-9_]*`)
+
+// hideKeys takes keys out of a message that repeats a part of the file: a key may stand where none belongs.
+func hideKeys(message string) string { return keyText.ReplaceAllString(message, "hh_...") }
 
 // parseOrgs reads and checks the content of the file, so that a file with a mistake changes nothing.
 func parseOrgs(data []byte) ([]orgEntry, error) {
@@ -83,6 +90,8 @@ func parseOrgs(data []byte) ([]orgEntry, error) {
 		return nil, errors.New(`there are no orgs; expected {"orgs":[{"id":"acme","plan":"pro","keys":["hh_live_..."]}]}`)
 	}
 	seen := make(map[string]bool)
+	type owner struct{ org, text string }
+	owners := make(map[string]owner) // by key id
 	plans := humanhours.DefaultPlans()
 	for i, org := range file.Orgs {
 		fail := func(format string, args ...any) error {
@@ -106,6 +115,11 @@ func parseOrgs(data []byte) ([]orgEntry, error) {
 			if err := humanhours.CheckKey(k.Secret); err != nil {
 				return nil, fail("key %s: %s", k.Secret, message(err))
 			}
+			public := k.Secret.String()[len("hh_live_"):] // the id
+			if other, ok := owners[public]; ok && (other.org != org.ID || other.text != k.Reveal()) {
+				return nil, fail("the key id %s belongs to another key or org already", strings.TrimSuffix(public, "_..."))
+			}
+			owners[public] = owner{org: org.ID, text: k.Reveal()}
 		}
 	}
 	return file.Orgs, nil
