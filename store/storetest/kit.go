@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"reflect"
+	"runtime"
 	"strings"
 	"sync"
 	"testing"
@@ -73,6 +74,81 @@ func (k *kit) race(n int, f func(i int)) {
 		close(start)
 		all.Wait()
 	})
+}
+
+// sign is a way to see that a step has been taken.
+type sign struct {
+	name string
+	seen func(step int) (bool, error)
+}
+
+// inStep checks that each step is one: that whoever sees one sign of it sees all of them. write takes the steps, one after the
+// other; for each sign there is a reader who waits for it while the step is taken, and then looks for the others.
+func (k *kit) inStep(steps int, write func(step int) error, signs []sign) {
+	k.Helper()
+	stop := make(chan struct{})
+	var once sync.Once
+	var complaint string
+	complain := func(format string, args ...any) {
+		once.Do(func() {
+			complaint = fmt.Sprintf(format, args...)
+			close(stop)
+		})
+	}
+	ready := make(chan struct{}) // a reader waits for the next step
+	writer := func() {
+		for step := range steps {
+			for range signs {
+				select {
+				case <-ready:
+				case <-stop:
+					return
+				}
+			}
+			if err := write(step); err != nil {
+				complain("%v", err)
+			}
+		}
+	}
+	see := func(s sign, step int) bool {
+		ok, err := s.seen(step)
+		if err != nil {
+			complain("looking for %s: %v", s.name, err)
+		}
+		return ok
+	}
+	reader := func(mine sign) {
+		for step := range steps {
+			select {
+			case ready <- struct{}{}:
+			case <-stop:
+				return
+			}
+			for !see(mine, step) {
+				select {
+				case <-stop:
+					return
+				default:
+					runtime.Gosched()
+				}
+			}
+			for _, other := range signs {
+				if !see(other, step) {
+					complain("%s can be seen, but not %s", mine.name, other.name)
+				}
+			}
+		}
+	}
+	k.race(1+len(signs), func(i int) {
+		if i == 0 {
+			writer()
+		} else {
+			reader(signs[i-1])
+		}
+	})
+	if complaint != "" {
+		k.Fatal(complaint)
+	}
 }
 
 // The outcomes of an entry. An entry whose id was stored already has the outcome created, with the stored event.

@@ -2,7 +2,6 @@ package storetest
 
 import (
 	"context"
-	"runtime"
 	"slices"
 	"strings"
 	"testing"
@@ -120,7 +119,7 @@ func keyLiars() []liar[[]humanhours.KeyStore] {
 				if there, ok, err := s.Key(ctx, given.ID); ok || err != nil {
 					return there, false, err
 				}
-				runtime.Gosched()
+				stall()
 				_, _, err := s.PutKey(ctx, given)
 				return given, true, err
 			}

@@ -2,7 +2,6 @@ package storetest
 
 import (
 	"context"
-	"runtime"
 	"strings"
 	"sync"
 	"testing"
@@ -156,8 +155,8 @@ func limiterLiars() []liar[limiters] {
 		log("cuts keys to 4 bytes", "many callers with a key each", func() *slidingLog { return &slidingLog{key: func(s string) string { return s[:min(len(s), 4)] }} }),
 		log("forgets when the limit changes", "a limit that changes", func() *slidingLog { return &slidingLog{forgets: true} }),
 		log("forgets when the limit always changes", "a limit that always changes", func() *slidingLog { return &slidingLog{forgets: true} }),
-		log("looks and then takes", "many callers at one instant", func() *slidingLog { return &slidingLog{between: runtime.Gosched} }),
-		log("looks and then takes while time goes on", "many callers while time goes on", func() *slidingLog { return &slidingLog{between: runtime.Gosched} }),
+		log("looks and then takes", "many callers at one instant", func() *slidingLog { return &slidingLog{between: stall} }),
+		log("looks and then takes while time goes on", "many callers while time goes on", func() *slidingLog { return &slidingLog{between: stall} }),
 		log("names no time", "come back after RetryAfter", func() *slidingLog { return &slidingLog{wait: func(time.Duration) time.Duration { return 0 }} }),
 		log("always names a second", "come back after RetryAfter", func() *slidingLog { return &slidingLog{wait: func(time.Duration) time.Duration { return time.Second }} }),
 		log("names a time that is too short", "come back after RetryAfter", func() *slidingLog {

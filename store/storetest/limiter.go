@@ -342,7 +342,9 @@ func limiterProofs() []proof[limiters] {
 				for round := range 30 {
 					var d humanhours.Decision
 					for d = k.take(l.handles[0], key, limit); d.Allowed; d = k.take(l.handles[0], key, limit) {
-						l.clock.advance(time.Duration(random.Int64N(int64(time.Second) / int64(2*limit))))
+						if random.IntN(2) == 0 {
+							l.clock.advance(time.Duration(random.Int64N(int64(time.Second) / int64(2*limit))))
+						}
 					}
 					start := l.clock.elapsed()
 					if early := d.RetryAfter - rounding - l.clock.tick; early > 0 {

@@ -403,6 +403,19 @@ func sharedOrgProofs() []proof[[]humanhours.OrgStore] {
 				}
 			}
 		}},
+		{"an update and its history can be seen together", orgHistoryStep, func(k *kit, stores []humanhours.OrgStore) {
+			ctx := k.Context()
+			k.inStep(writers, func(int) error { return raise(ctx, stores[0], "agent-1", 1) }, []sign{
+				{"the update", func(step int) (bool, error) {
+					org, _, err := stores[1%len(stores)].Org(ctx, "acme")
+					return org.Version > int64(step), err
+				}},
+				{"its history", func(step int) (bool, error) {
+					history, err := stores[2%len(stores)].History(ctx, "acme")
+					return len(history) > step, err
+				}},
+			})
+		}},
 		{"an update during another", orgNoneLost, func(k *kit, stores []humanhours.OrgStore) {
 			// The first call of f waits until somebody else has updated the org; a store that runs f alone makes that one wait.
 			other := stores[len(stores)-1]

@@ -92,7 +92,7 @@ func key(key string) option {
 	return func(e *humanhours.Entry) { e.Key, e.Window = key, window }
 }
 
-// window says how long the key lasts. It goes after key.
+// lasting says how long the key names its event. It goes after key.
 func lasting(d time.Duration) option { return func(e *humanhours.Entry) { e.Window = d } }
 
 // fingerprint sets the fingerprint; samples have the zero one.

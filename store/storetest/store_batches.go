@@ -1,6 +1,7 @@
 package storetest
 
 import (
+	"fmt"
 	"time"
 
 	"github.com/humanhours/humanhours-go"
@@ -47,7 +48,7 @@ func (k *kit) batch(s humanhours.Store, steps ...step) {
 		if event.ID == "" {
 			event = entries[i].Event
 		}
-		k.is("entry "+string(rune('0'+i))+" of the batch", got, steps[i].want, event)
+		k.is(fmt.Sprintf("entry %d of the batch", i), got, steps[i].want, event)
 	}
 }
 
