@@ -1,0 +1,373 @@
+package sqlite
+
+import (
+	"context"
+	"fmt"
+	"math"
+	"strings"
+	"time"
+
+	"github.com/humanhours/humanhours-go"
+)
+
+// name is an id or a key within an org.
+type name struct{ org, text string }
+
+// holder is what a key names.
+type holder struct {
+	event       humanhours.Event
+	fingerprint humanhours.Fingerprint
+	expires     int64 // Unix milliseconds
+}
+
+// account is what a quota counts in: an org and a UTC month.
+type account struct {
+	org, month string
+}
+
+// group is the plan of one Append. The writer's lock is held while it is made and carried out, so what was read stays true, and
+// the whole group needs two look-ups and three writes however many entries it has.
+type group struct {
+	entries []humanhours.Entry
+	results []humanhours.Appended
+
+	stored map[name]humanhours.Event // by id: found, or planned
+	keys   map[name]holder           // found, or planned
+	used   map[account]int64
+	added  map[account]int64
+
+	bound    [][]any // the row of events for each entry that is valid
+	events   []any   // the rows of events to write
+	rows     int
+	keyRows  []any // rows of idempotency
+	keyCount int
+}
+
+// Append implements humanhours.Store. All entries are committed in one transaction, with one sync of the file. An entry whose decimals
+// do not fit whole 1e-9 units in 64 bits fails alone; no event that a Tracker makes is like that. When the database fails, every entry
+// of the call has the error.
+func (s *Store) Append(ctx context.Context, entries []humanhours.Entry) []humanhours.Appended {
+	results, err := s.append(ctx, entries)
+	if err != nil && len(entries) > 1 && alone(err) {
+		// Something in one of them, and nobody knows in which.
+		for i := range entries {
+			if results[i].Err != nil {
+				continue // invalid
+			}
+			one, err := s.append(ctx, entries[i:i+1])
+			if results[i] = one[0]; err != nil {
+				results[i] = humanhours.Appended{Err: err}
+			}
+		}
+		return results
+	}
+	if err != nil {
+		for i := range results {
+			if results[i].Err == nil {
+				results[i] = humanhours.Appended{Err: err}
+			}
+		}
+	}
+	return results
+}
+
+// alone reports whether an error is about a value, and not about the database.
+func alone(err error) bool {
+	c := code(err)
+	return c == codeTooBig || c == codeConstraint
+}
+
+// append runs one transaction. With an error, results hold only which entries were invalid.
+func (s *Store) append(ctx context.Context, entries []humanhours.Entry) ([]humanhours.Appended, error) {
+	g := &group{entries: entries, results: make([]humanhours.Appended, len(entries))}
+	if err := ctx.Err(); err != nil {
+		return g.results, err
+	}
+	valid, bound := 0, binder{args: make([]any, 0, len(entries)*len(columns))}
+	g.bound = make([][]any, len(entries))
+	for i := range entries {
+		if err := entries[i].Check(); err != nil {
+			g.results[i].Err = err
+			continue
+		}
+		start := len(bound.args)
+		bound.event(&entries[i].Event)
+		if bound.err != nil { // it would lose digits: found before anything is written
+			g.results[i].Err, bound.err = bound.err, nil
+			continue
+		}
+		g.bound[i] = bound.args[start:len(bound.args):len(bound.args)]
+		valid++
+	}
+	if valid == 0 {
+		return g.results, nil
+	}
+	invalid := append([]humanhours.Appended(nil), g.results...)
+	err := s.write.do(ctx, func(ctx context.Context, w *writer) error {
+		if err := g.find(ctx, w); err != nil {
+			return err
+		}
+		if err := g.plan(ctx, w); err != nil {
+			return err
+		}
+		if err := g.store(ctx, w); err != nil {
+			return err
+		}
+		return s.forget(ctx, w, g)
+	})
+	if err != nil {
+		if ctx.Err() == nil {
+			err = fmt.Errorf("sqlite: append to %s: %w", s.name, err)
+		}
+		return invalid, err
+	}
+	return g.results, nil
+}
+
+// How many rows one statement has. A few sizes are enough for any group, and each is prepared once. The driver binds
+// parameters in time that grows with the square of their number, so rows of many columns go a few at a time.
+var (
+	lookups = [...]int{32, 8, 1}
+	inserts = [...]int{8, 1}
+)
+
+// inChunks calls f with arguments for n rows at a time, n being one of sizes, until all rows are done.
+func inChunks(args []any, rows int, sizes []int, f func(n int, args []any) error) error {
+	if rows == 0 {
+		return nil
+	}
+	width := len(args) / rows
+	for _, size := range sizes {
+		for rows >= size {
+			if err := f(size, args[:size*width]); err != nil {
+				return err
+			}
+			args, rows = args[size*width:], rows-size
+		}
+	}
+	return nil
+}
+
+// tuples returns n times "(?, ?, ...)" of a width.
+func tuples(n, width int) string {
+	one := "(?" + strings.Repeat(", ?", width-1) + ")"
+	return one + strings.Repeat(", "+one, n-1)
+}
+
+// texts makes a statement for each of the sizes.
+func texts(sizes []int, make func(n int) string) map[int]string {
+	all := map[int]string{}
+	for _, size := range sizes {
+		all[size] = make(size)
+	}
+	return all
+}
+
+// queries holds the long statements. Their text is made once.
+type queries struct {
+	byID, byKey, insertEvents, insertKeys map[int]string
+	event, replay                         string
+	pages                                 map[pageKind]string
+}
+
+func newQueries() queries {
+	// CROSS JOIN keeps the order: the few that are wanted, then a look-up in the index for each.
+	return queries{
+		byID: texts(lookups[:], func(n int) string {
+			return "WITH want (org, id) AS (VALUES " + tuples(n, 2) + ") SELECT e.org, e.id FROM want" +
+				" CROSS JOIN events AS e ON e.org = want.org AND e.id = want.id"
+		}),
+		byKey: texts(lookups[:], func(n int) string {
+			return "WITH want (org, key) AS (VALUES " + tuples(n, 2) + ") SELECT k.org, k.key FROM want" +
+				" CROSS JOIN idempotency AS k ON k.org = want.org AND k.key = want.key"
+		}),
+		insertEvents: texts(inserts[:], func(n int) string {
+			return "INSERT INTO events (" + selected("") + ") VALUES " + tuples(n, len(columns))
+		}),
+		insertKeys: texts(inserts[:], func(n int) string {
+			return "INSERT INTO idempotency (org, key, event_id, fingerprint, expires_at_ms, forget_at_ms) VALUES " + tuples(n, 6) +
+				" ON CONFLICT DO UPDATE SET event_id = excluded.event_id, fingerprint = excluded.fingerprint," +
+				" expires_at_ms = excluded.expires_at_ms, forget_at_ms = excluded.forget_at_ms"
+		}),
+		event: "SELECT " + selected("") + " FROM events WHERE org = ? AND id = ?",
+		replay: "SELECT " + selected("e.") + ", k.fingerprint, k.expires_at_ms FROM idempotency AS k" +
+			" CROSS JOIN events AS e ON e.org = k.org AND e.id = k.event_id WHERE k.org = ? AND k.key = ? AND k.expires_at_ms > ?",
+		pages: pageQueries(),
+	}
+}
+
+// find reads the events and keys that the group may meet.
+func (g *group) find(ctx context.Context, w *writer) error {
+	g.stored, g.keys = make(map[name]humanhours.Event), make(map[name]holder)
+	g.used, g.added = make(map[account]int64), make(map[account]int64)
+	var ids, keys []any
+	for i := range g.entries {
+		if e := &g.entries[i]; g.results[i].Err == nil {
+			ids = append(ids, e.Event.Org, e.Event.ID)
+			if e.Key != "" {
+				keys = append(keys, e.Event.Org, e.Key)
+			}
+		}
+	}
+	// Short rows first: of most entries there is nothing, and a statement with all columns costs even when it finds no row.
+	var found []name
+	err := inChunks(ids, len(ids)/2, lookups[:], func(n int, args []any) error {
+		return w.query(ctx, func(scan scan) error {
+			var id name
+			err := scan(&id.org, &id.text)
+			found = append(found, id)
+			return err
+		}, w.text.byID[n], args...)
+	})
+	if err != nil {
+		return err
+	}
+	for _, id := range found {
+		event, ok, err := w.event(ctx, id)
+		if err != nil {
+			return err
+		}
+		if ok {
+			g.stored[id] = event
+		}
+	}
+	found = found[:0]
+	err = inChunks(keys, len(keys)/2, lookups[:], func(n int, args []any) error {
+		return w.query(ctx, func(scan scan) error {
+			var key name
+			err := scan(&key.org, &key.text)
+			found = append(found, key)
+			return err
+		}, w.text.byKey[n], args...)
+	})
+	if err != nil {
+		return err
+	}
+	for _, key := range found {
+		var h holder
+		err := w.query(ctx, func(scan scan) (err error) {
+			h, err = scanHolder(scan)
+			g.keys[key] = h
+			return err
+		}, w.text.replay, key.org, key.text, math.MinInt64)
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// event reads one event in the transaction.
+func (w *writer) event(ctx context.Context, id name) (event humanhours.Event, found bool, err error) {
+	err = w.query(ctx, func(scan scan) (err error) {
+		event, err = scanEvent(scan)
+		found = err == nil
+		return err
+	}, w.text.event, id.org, id.text)
+	return event, found, err
+}
+
+func scanHolder(scan scan) (holder, error) {
+	var h holder
+	var fingerprint []byte
+	var err error
+	h.event, err = scanEvent(scan, &fingerprint, &h.expires)
+	if err == nil && len(fingerprint) != len(h.fingerprint) {
+		err = fmt.Errorf("sqlite: the fingerprint of event %s has %d bytes, want %d", h.event.ID, len(fingerprint), len(h.fingerprint))
+	}
+	if err != nil {
+		return holder{}, err
+	}
+	h.fingerprint = humanhours.Fingerprint(fingerprint)
+	return h, nil
+}
+
+const usageQuery = "SELECT events FROM usage WHERE org = ? AND month = ?"
+
+// plan decides what becomes of each entry, in order.
+func (g *group) plan(ctx context.Context, w *writer) error {
+	for i := range g.entries {
+		entry, result := &g.entries[i], &g.results[i]
+		if result.Err != nil {
+			continue
+		}
+		event := &entry.Event
+		id, at := name{event.Org, event.ID}, entry.At.UnixMilli()
+		if there, ok := g.stored[id]; ok {
+			result.Event = there.Clone()
+			continue
+		}
+		key := name{event.Org, entry.Key}
+		if entry.Key != "" {
+			if h, ok := g.keys[key]; ok && at < h.expires {
+				*result = humanhours.Appended{Event: h.event.Clone(), Replayed: true, Mismatch: h.fingerprint != entry.Fingerprint}
+				continue
+			}
+		}
+		if !event.Test {
+			month := account{event.Org, humanhours.MonthOf(entry.At).String()}
+			used, ok := g.used[month]
+			if !ok {
+				err := w.query(ctx, func(scan scan) error { return scan(&used) }, usageQuery, month.org, month.month)
+				if err != nil {
+					return err
+				}
+			}
+			if entry.Cap > 0 && used >= entry.Cap {
+				g.used[month], result.QuotaExceeded = used, true
+				continue
+			}
+			g.used[month] = used + 1
+			g.added[month]++
+		}
+		stored := event.Clone()
+		stored.OccurredAt, stored.ReceivedAt = instant(event.OccurredAt.UnixMilli()), instant(event.ReceivedAt.UnixMilli())
+		g.stored[id] = stored
+		g.events = append(g.events, g.bound[i]...)
+		g.rows++
+		if entry.Key != "" {
+			g.claim(key, entry, stored)
+		}
+		result.Event = stored.Clone()
+	}
+	return nil
+}
+
+// claim plans the row of a key.
+func (g *group) claim(key name, entry *humanhours.Entry, event humanhours.Event) {
+	window := entry.Window.Milliseconds()
+	if entry.Window%time.Millisecond != 0 {
+		window++
+	}
+	expires := entry.At.UnixMilli() + window
+	g.keys[key] = holder{event: event, fingerprint: entry.Fingerprint, expires: expires}
+	fingerprint := entry.Fingerprint
+	g.keyRows = append(g.keyRows, key.org, key.text, event.ID, fingerprint[:], expires, expires+slack(window))
+	g.keyCount++
+}
+
+// store writes what was planned.
+func (g *group) store(ctx context.Context, w *writer) error {
+	err := inChunks(g.events, g.rows, inserts[:], func(n int, args []any) error {
+		_, err := w.exec(ctx, w.text.insertEvents[n], args...)
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	err = inChunks(g.keyRows, g.keyCount, inserts[:], func(n int, args []any) error {
+		_, err := w.exec(ctx, w.text.insertKeys[n], args...)
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	for month, n := range g.added {
+		_, err := w.exec(ctx, "INSERT INTO usage (org, month, events) VALUES (?, ?, ?) ON CONFLICT DO UPDATE SET events = events + excluded.events",
+			month.org, month.month, n)
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}

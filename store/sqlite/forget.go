@@ -1,0 +1,40 @@
+package sqlite
+
+import (
+	"context"
+	"math"
+	"time"
+)
+
+// perEntry is how many rows an entry that is stored may delete. More than one, so that a backlog shrinks; few, so that none waits for it.
+const perEntry = 2
+
+// slack is how long a key is kept after it has expired, in milliseconds: another window, at least an hour. An entry whose At is before
+// the expiry may come late, from a process that was slow or whose clock is behind.
+func slack(window int64) int64 { return max(window, time.Hour.Milliseconds()) }
+
+// forget deletes a few keys and events whose time is over. Time is that of the entry that is furthest behind, so that one
+// clock that is ahead does not take keys from the others in its group.
+func (s *Store) forget(ctx context.Context, w *writer, g *group) error {
+	if g.rows == 0 {
+		return nil
+	}
+	now := int64(math.MaxInt64)
+	for i := range g.entries {
+		if g.results[i].Err == nil {
+			now = min(now, g.entries[i].At.UnixMilli())
+		}
+	}
+	// The limits are sums for the reason that pageQueries tells.
+	_, err := w.exec(ctx, "DELETE FROM idempotency WHERE (org, key) IN (SELECT org, key FROM idempotency WHERE forget_at_ms <= ? ORDER BY forget_at_ms LIMIT ? + 0)",
+		now, perEntry*g.rows)
+	if err != nil || s.cfg.Retention == 0 {
+		return err
+	}
+	// Events are stored nearly in the order of their receipt, so the oldest are at the start of the table and no index is needed to
+	// find them. Some that stand in the way, from a clock that was ahead, are stepped over.
+	const stepOver = 64
+	_, err = w.exec(ctx, "DELETE FROM events WHERE seq IN (SELECT seq FROM (SELECT seq, received_at_ms FROM events ORDER BY seq LIMIT ? + 0) WHERE received_at_ms < ? LIMIT ? + 0)",
+		perEntry*g.rows+stepOver, now-s.cfg.Retention.Milliseconds(), perEntry*g.rows)
+	return err
+}

@@ -1,0 +1,24 @@
+module github.com/humanhours/humanhours-go/store/sqlite
+
+go 1.25.0
+
+replace github.com/humanhours/humanhours-go => ../../
+
+require (
+	github.com/dustin/go-humanize v1.0.1 // indirect
+	github.com/google/uuid v1.6.0 // indirect
+	github.com/mattn/go-isatty v0.0.24 // indirect
+	github.com/ncruces/go-strftime v1.0.0 // indirect
+	github.com/oklog/ulid/v2 v2.1.2 // indirect
+	github.com/remyoudompheng/bigfft v0.0.0-20230129092748-24d4a6f8daec // indirect
+	golang.org/x/sys v0.47.0 // indirect
+	modernc.org/libc v1.75.6 // indirect
+	modernc.org/mathutil v1.7.1 // indirect
+	modernc.org/memory v1.12.1 // indirect
+)
+
+require (
+	github.com/humanhours/humanhours-go v0.0.0-00010101000000-000000000000
+	github.com/shopspring/decimal v1.6.0
+	modernc.org/sqlite v1.58.0
+)

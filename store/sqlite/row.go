@@ -1,0 +1,279 @@
+package sqlite
+
+import (
+	"database/sql"
+	"encoding/json"
+	"fmt"
+	"math/big"
+	"strings"
+	"time"
+
+	"github.com/humanhours/humanhours-go"
+	"github.com/shopspring/decimal"
+)
+
+// columns are those of events but for seq, in the order of bind and scanEvent.
+var columns = [...]string{
+	"org", "id", "key_id", "test", "agent_id", "task_type", "outcome", "credited", "model", "tokens_in", "tokens_out",
+	"agent_duration_seconds_nano", "occurred_at_ms", "received_at_ms", "currency",
+	"hours_saved_nano", "cost_saved_nano", "agent_cost_nano", "net_saved_nano",
+	"baseline_minutes_nano", "baseline_source", "hourly_rate_nano", "hourly_rate_source",
+	"cost_source", "unpriced_reason", "priced_as", "price_input_per_token", "price_output_per_token",
+	"price_currency", "price_source", "price_version", "price_date", "fx_from", "fx_to", "fx_rate", "fx_source", "fx_date",
+	"metadata", "input_excerpt", "output_excerpt", "hours_scale", "money_scale",
+}
+
+// selected is the list of columns as a query has it, with a prefix for each.
+func selected(prefix string) string { return prefix + strings.Join(columns[:], ", "+prefix) }
+
+// binder turns fields into arguments; its error is that of the first field that does not fit.
+type binder struct {
+	args []any
+	err  error
+}
+
+func (b *binder) put(values ...any) { b.args = append(b.args, values...) }
+
+// text is NULL if it is empty.
+func (b *binder) text(s string) {
+	if s == "" {
+		b.put(nil)
+		return
+	}
+	b.put(s)
+}
+
+func (b *binder) flag(set bool) {
+	if set {
+		b.put(int64(1))
+		return
+	}
+	b.put(int64(0))
+}
+
+func (b *binder) integer(n humanhours.NullInt64) {
+	if !n.Valid {
+		b.put(nil)
+		return
+	}
+	b.put(n.Int64)
+}
+
+func (b *binder) nano(name string, d decimal.Decimal) {
+	n, ok := nano(d)
+	if !ok && b.err == nil {
+		b.err = fmt.Errorf("sqlite: the event's %s does not fit a whole number of 1e-9 units in 64 bits", name)
+	}
+	b.put(n)
+}
+
+func (b *binder) nullNano(name string, d decimal.NullDecimal) {
+	if !d.Valid {
+		b.put(nil)
+		return
+	}
+	b.nano(name, d.Decimal)
+}
+
+// maxExponent bounds the zeros that a decimal of few digits can have as text.
+const maxExponent = 1000
+
+func (b *binder) decimal(name string, d decimal.Decimal) {
+	if e := d.Exponent(); e > maxExponent || e < -maxExponent {
+		if b.err == nil {
+			b.err = fmt.Errorf("sqlite: the event's %s has too many zeros", name)
+		}
+		b.put(nil)
+		return
+	}
+	b.put(string(humanhours.AppendDecimal(nil, d)))
+}
+
+func (b *binder) nullDecimal(name string, d decimal.NullDecimal) {
+	if !d.Valid {
+		b.put(nil)
+		return
+	}
+	b.decimal(name, d.Decimal)
+}
+
+func (b *binder) date(t time.Time) {
+	if t.IsZero() {
+		b.put(nil)
+		return
+	}
+	b.put(t.UTC().Format(time.DateOnly))
+}
+
+// event appends the arguments of one row.
+func (b *binder) event(e *humanhours.Event) {
+	b.put(e.Org, e.ID)
+	b.text(e.KeyID)
+	b.flag(e.Test)
+	b.put(e.AgentID, e.TaskType, string(e.Outcome))
+	b.flag(e.Credited)
+	b.text(e.Model)
+	b.integer(e.TokensIn)
+	b.integer(e.TokensOut)
+	b.nullNano("agent_duration_seconds", e.AgentDuration)
+	b.put(e.OccurredAt.UnixMilli(), e.ReceivedAt.UnixMilli(), e.Currency)
+	b.nano("hours_saved", e.HoursSaved)
+	b.nano("cost_saved", e.CostSaved)
+	b.nullNano("agent_cost", e.AgentCost)
+	b.nano("net_saved", e.NetSaved)
+	b.nano("baseline_minutes", e.Baseline.Minutes)
+	b.put(string(e.Baseline.Source))
+	b.nano("hourly_rate", e.HourlyRate.Amount)
+	b.put(string(e.HourlyRate.Source), string(e.Cost.Source))
+	b.text(string(e.Cost.Unpriced))
+	price := &e.Cost.Price
+	b.text(price.Model)
+	b.nullDecimal("price_input_per_token", price.Input)
+	b.nullDecimal("price_output_per_token", price.Output)
+	b.text(price.Currency)
+	b.text(price.Source)
+	b.text(price.Version)
+	b.date(price.Date)
+	fx := &e.Cost.FX
+	b.text(fx.From)
+	b.text(fx.To)
+	if fx.To == "" {
+		b.put(nil)
+	} else {
+		b.decimal("fx_rate", fx.Rate)
+	}
+	b.text(fx.Source)
+	b.date(fx.Date)
+	b.text(string(e.Metadata))
+	b.text(e.AuditSample.InputExcerpt)
+	b.text(e.AuditSample.OutputExcerpt)
+	b.put(int64(e.Scale.Hours), int64(e.Scale.Money))
+}
+
+// reader takes a row apart.
+type reader struct {
+	event                                   humanhours.Event
+	keyID, model, unpriced, pricedAs        sql.NullString
+	priceIn, priceOut, priceCur, priceFrom  sql.NullString
+	priceVer, priceDate, fxFrom, fxTo       sql.NullString
+	fxRate, fxSource, fxDate                sql.NullString
+	metadata, input, output                 sql.NullString
+	tokensIn, tokensOut, duration, cost     sql.NullInt64
+	occurred, received                      int64
+	hours, saved, net, baseline, hourlyRate int64
+}
+
+// targets appends what Scan writes the columns to.
+func (r *reader) targets(dst []any) []any {
+	e := &r.event
+	return append(dst,
+		&e.Org, &e.ID, &r.keyID, &e.Test, &e.AgentID, &e.TaskType, &e.Outcome, &e.Credited, &r.model, &r.tokensIn, &r.tokensOut,
+		&r.duration, &r.occurred, &r.received, &e.Currency,
+		&r.hours, &r.saved, &r.cost, &r.net,
+		&r.baseline, &e.Baseline.Source, &r.hourlyRate, &e.HourlyRate.Source,
+		&e.Cost.Source, &r.unpriced, &r.pricedAs, &r.priceIn, &r.priceOut,
+		&r.priceCur, &r.priceFrom, &r.priceVer, &r.priceDate, &r.fxFrom, &r.fxTo, &r.fxRate, &r.fxSource, &r.fxDate,
+		&r.metadata, &r.input, &r.output, &e.Scale.Hours, &e.Scale.Money,
+	)
+}
+
+// done completes the event after Scan.
+func (r *reader) done() (humanhours.Event, error) {
+	e := &r.event
+	e.KeyID, e.Model = r.keyID.String, r.model.String
+	e.TokensIn = humanhours.NullInt64{Int64: r.tokensIn.Int64, Valid: r.tokensIn.Valid}
+	e.TokensOut = humanhours.NullInt64{Int64: r.tokensOut.Int64, Valid: r.tokensOut.Valid}
+	e.AgentDuration, e.AgentCost = fromNullNano(r.duration), fromNullNano(r.cost)
+	e.OccurredAt, e.ReceivedAt = instant(r.occurred), instant(r.received)
+	e.HoursSaved, e.CostSaved, e.NetSaved = fromNano(r.hours), fromNano(r.saved), fromNano(r.net)
+	e.Baseline.Minutes, e.HourlyRate.Amount = fromNano(r.baseline), fromNano(r.hourlyRate)
+	e.Cost.Unpriced = humanhours.UnpricedReason(r.unpriced.String)
+	price, fx := &e.Cost.Price, &e.Cost.FX
+	price.Model, price.Currency, price.Source, price.Version = r.pricedAs.String, r.priceCur.String, r.priceFrom.String, r.priceVer.String
+	fx.From, fx.To, fx.Source = r.fxFrom.String, r.fxTo.String, r.fxSource.String
+	if r.metadata.Valid {
+		e.Metadata = json.RawMessage(r.metadata.String)
+	}
+	e.AuditSample = humanhours.AuditSample{InputExcerpt: r.input.String, OutputExcerpt: r.output.String}
+	var rate decimal.NullDecimal
+	for _, field := range []struct {
+		text sql.NullString
+		to   *decimal.NullDecimal
+	}{{r.priceIn, &price.Input}, {r.priceOut, &price.Output}, {r.fxRate, &rate}} {
+		if field.text.Valid {
+			d, err := decimal.NewFromString(field.text.String)
+			if err != nil {
+				return humanhours.Event{}, fmt.Errorf("sqlite: event %s: %w", e.ID, err)
+			}
+			*field.to = decimal.NewNullDecimal(d)
+		}
+	}
+	fx.Rate = rate.Decimal
+	for _, field := range []struct {
+		text sql.NullString
+		to   *time.Time
+	}{{r.priceDate, &price.Date}, {r.fxDate, &fx.Date}} {
+		if field.text.Valid {
+			day, err := time.Parse(time.DateOnly, field.text.String)
+			if err != nil {
+				return humanhours.Event{}, fmt.Errorf("sqlite: event %s: %w", e.ID, err)
+			}
+			*field.to = day
+		}
+	}
+	return *e, nil
+}
+
+// scanEvent reads the columns of a row; more are the targets of what follows them.
+func scanEvent(scan scan, more ...any) (humanhours.Event, error) {
+	var r reader
+	var targets [len(columns) + 4]any
+	if err := scan(append(r.targets(targets[:0]), more...)...); err != nil {
+		return humanhours.Event{}, err
+	}
+	return r.done()
+}
+
+func instant(ms int64) time.Time { return time.UnixMilli(ms).UTC() }
+
+const nanoPlaces = 9
+
+// nano returns d in units of 1e-9, and false if that is not a whole number or does not fit.
+func nano(d decimal.Decimal) (int64, bool) {
+	if d.IsZero() {
+		return 0, true
+	}
+	digits := d.NumDigits()
+	shift := int(d.Exponent()) + nanoPlaces
+	switch {
+	case shift >= 0 && digits+shift <= 18:
+		n := d.CoefficientInt64()
+		for range shift {
+			n *= 10
+		}
+		return n, true
+	case digits+shift > 19, digits+shift <= 0: // too large, or less than one unit
+		return 0, false
+	}
+	n := d.Coefficient()
+	if shift >= 0 {
+		n.Mul(n, pow10(shift))
+	} else {
+		var rest big.Int
+		if n.QuoRem(n, pow10(-shift), &rest); rest.Sign() != 0 {
+			return 0, false
+		}
+	}
+	return n.Int64(), n.IsInt64()
+}
+
+func pow10(n int) *big.Int { return new(big.Int).Exp(big.NewInt(10), big.NewInt(int64(n)), nil) }
+
+func fromNano(n int64) decimal.Decimal { return decimal.New(n, -nanoPlaces) }
+
+func fromNullNano(n sql.NullInt64) decimal.NullDecimal {
+	if !n.Valid {
+		return decimal.NullDecimal{}
+	}
+	return decimal.NewNullDecimal(fromNano(n.Int64))
+}
