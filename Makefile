@@ -1,5 +1,5 @@
 # Every module of go.work.
-PACKAGES := ./... ./examples/...
+PACKAGES := ./... ./store/sqlite/... ./examples/...
 
 .PHONY: test lint bench fuzz
 

@@ -80,6 +80,7 @@ func NewLimiter(clock func() time.Time) *MemoryLimiter {
 
 // Take implements Limiter. It never fails.
 func (l *MemoryLimiter) Take(_ context.Context, q TakeQuery) (Decision, error) {
+	q.Limit = max(1, q.Limit) // less is not allowed, and would divide by zero
 	now := l.clock().Sub(l.start)
 	s := &l.shards[maphash.String(l.seed, q.Key)%limiterShards]
 	s.mu.Lock()

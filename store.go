@@ -81,7 +81,8 @@ type Store interface {
 	Usage(ctx context.Context, org string, month Month) (int64, error)
 }
 
-// Entry is an event on its way into a Store.
+// Entry is an event on its way into a Store. Stores may rely on its event: texts but for Org are valid UTF-8, metadata is
+// nil or a compact JSON object, instants are whole milliseconds in UTC. A Tracker sees to that.
 type Entry struct {
 	Event       Event
 	At          time.Time     // when it was received: windows and quotas go by it, and no store needs a clock
@@ -155,7 +156,8 @@ type EventQuery struct {
 	Limit      int        // yield at most this many; 0: all
 }
 
-// Cursor is a position in an ordered stream of events. It stays valid when events come and go.
+// Cursor is a position in an ordered stream of events, as CursorOf returns it: At is whole milliseconds. It stays valid
+// when events come and go.
 type Cursor struct {
 	At time.Time
 	ID string

@@ -2,7 +2,8 @@
 //
 //	go run ./examples/server
 //
-// It prints a first API key and a curl to paste. With -orgs FILE it serves the orgs of a file instead:
+// It keeps its events, orgs and keys in humanhours.db (-db FILE; -db :memory: keeps nothing), and prints a first API key and a curl to
+// paste when that file is new. "server keys" makes, lists and revokes keys. With -orgs FILE it serves the orgs of a file instead:
 //
 //	{"orgs": [{
 //	  "id": "acme", "plan": "pro", "currency": "USD", "hourly_rate": 60,
@@ -31,7 +32,6 @@ import (
 	"github.com/humanhours/humanhours-go"
 	"github.com/humanhours/humanhours-go/httpadapter"
 	"github.com/humanhours/humanhours-go/pricebook"
-	"github.com/humanhours/humanhours-go/store/memory"
 )
 
 func main() {
@@ -55,10 +55,14 @@ const shutdownTimeout = 20 * time.Second
 
 // run is main without the process: it serves until ctx ends.
 func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
+	if len(args) > 0 && args[0] == "keys" {
+		return runKeys(ctx, args[1:], stdout, stderr)
+	}
 	flags := flag.NewFlagSet("server", flag.ContinueOnError)
 	flags.SetOutput(stderr)
 	addr := flags.String("addr", "127.0.0.1:8080", "`host:port` to listen on")
-	orgsFile := flags.String("orgs", "", "JSON `file` of orgs and API keys to create or update at start; default: a first org with a fresh key")
+	db := flags.String("db", defaultDB, "database `file`, made if there is none; "+inMemory+" keeps nothing")
+	orgsFile := flags.String("orgs", "", "JSON `file` of orgs and API keys to create or update at start; default: a first org with a fresh key in a new database")
 	switch err := flags.Parse(args); {
 	case errors.Is(err, flag.ErrHelp):
 		return nil
@@ -69,45 +73,61 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	}
 
 	logger := slog.New(slog.NewTextHandler(stderr, nil))
-	store := memory.New()
+	b, err := openBackend(*db, logger)
+	if err != nil {
+		return err
+	}
+	return errors.Join(runServer(ctx, b, *addr, *orgsFile, stdout, stderr, logger), b.close())
+}
+
+// runServer serves what is in b.
+func runServer(ctx context.Context, b *backend, addr, orgsFile string, stdout, stderr io.Writer, logger *slog.Logger) error {
+	// The port comes first: a server that cannot listen must not leave a key in the database that nobody has seen.
+	listener, err := net.Listen("tcp", addr)
+	switch {
+	case errors.Is(err, syscall.EADDRINUSE):
+		return fmt.Errorf("%s is in use by another program; choose another address with -addr", addr)
+	case err != nil:
+		return fmt.Errorf("cannot listen on %s: %w; choose another address with -addr", addr, err)
+	}
+	defer listener.Close()
+
 	prices := pricebook.Snapshot()
-	tracker, err := humanhours.New(store, humanhours.Config{
-		Orgs: store, Prices: prices, Rates: pricebook.SnapshotRates(), Logger: logger,
+	tracker, err := humanhours.New(b.events, humanhours.Config{
+		Orgs: b.orgs, Prices: prices, Rates: pricebook.SnapshotRates(), Logger: logger,
 	})
 	if err != nil {
 		return err
 	}
-	keys := humanhours.NewKeys(store, humanhours.KeysConfig{})
+	keys := humanhours.NewKeys(b.keys, humanhours.KeysConfig{})
 	api, err := httpadapter.New(tracker, httpadapter.Config{Keys: keys, Logger: logger})
 	if err != nil {
 		return err
 	}
 
-	// The orgs come before the port: whoever can connect finds the keys in place.
+	// Before anything is served: whoever is answered finds the orgs and keys in place.
 	var secret humanhours.Secret
-	if *orgsFile != "" {
-		err = applyOrgsFile(ctx, *orgsFile, tracker, keys, stderr)
-	} else {
+	switch {
+	case orgsFile != "":
+		err = applyOrgsFile(ctx, orgsFile, tracker, keys, stderr)
+	case b.fresh:
 		secret, err = firstOrg(ctx, tracker, keys)
 	}
 	if err != nil {
 		return err
 	}
-	listener, err := net.Listen("tcp", *addr)
-	switch {
-	case errors.Is(err, syscall.EADDRINUSE):
-		return fmt.Errorf("%s is in use by another program; choose another address with -addr", *addr)
-	case err != nil:
-		return fmt.Errorf("cannot listen on %s: %w; choose another address with -addr", *addr, err)
-	}
 
 	url := "http://" + listener.Addr().String()
 	book := prices.Info()
 	fmt.Fprintf(stdout, "HumanHours listens on %s\n", url)
-	fmt.Fprintf(stdout, "  events      in memory: they are gone when the server stops\n")
+	fmt.Fprintf(stdout, "  events      %s\n", b.where)
 	fmt.Fprintf(stdout, "  price book  %s %s of %s, %d models\n", book.Source, book.Version, book.Date.Format(time.DateOnly), book.Models)
-	if *orgsFile == "" {
+	switch {
+	case orgsFile != "":
+	case b.fresh:
 		printFirstKey(stdout, url, secret)
+	default:
+		fmt.Fprintf(stdout, "  keys        as before; another one: go run ./examples/server keys create -org %s\n", firstOrgID)
 	}
 
 	mux := http.NewServeMux()
@@ -118,6 +138,9 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	mux.Handle("/", api)
 	return serve(ctx, listener, mux, tracker, logger)
 }
+
+// defaultDB is the database of a server that was started without -db, in the working folder.
+const defaultDB = "humanhours.db"
 
 // firstOrgID is the org of a server that was started without -orgs.
 const firstOrgID = "first-org"

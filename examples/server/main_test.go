@@ -10,6 +10,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -35,7 +36,7 @@ func start(t *testing.T, args ...string) *running {
 	s := &running{stderr: &syncBuffer{}}
 	done := make(chan error, 1)
 	go func() {
-		err := run(ctx, append([]string{"-addr", "127.0.0.1:0"}, args...), in, s.stderr)
+		err := run(ctx, append([]string{"-addr", "127.0.0.1:0", "-db", inMemory}, args...), in, s.stderr)
 		in.CloseWithError(io.EOF)
 		done <- err
 	}()
@@ -49,11 +50,11 @@ func start(t *testing.T, args ...string) *running {
 	var printed bytes.Buffer
 	buf := make([]byte, 4096)
 	listens := regexp.MustCompile(`listens on (http://\S+)`)
-	end := "models\n"
-	if len(args) == 0 {
-		end = "to stop.\n"
+	end := regexp.MustCompile(`to stop\.\n$|as before; .*\n$`) // the last line, by the kind of start
+	if slices.Contains(args, "-orgs") {
+		end = regexp.MustCompile(`models\n$`)
 	}
-	for !strings.HasSuffix(printed.String(), end) {
+	for !end.MatchString(printed.String()) {
 		n, err := stdout.Read(buf)
 		printed.Write(buf[:n])
 		require.NoError(t, err, "the server ended early: %s%s", printed.String(), s.stderr.String())
@@ -158,7 +159,7 @@ func TestErrorsOfANewcomer(t *testing.T) {
 		{"no file", []string{"-orgs", filepath.Join(t.TempDir(), "none.json")}, "cannot read the file of -orgs"},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
-			err := run(t.Context(), tc.args, io.Discard, io.Discard)
+			err := run(t.Context(), append([]string{"-db", inMemory}, tc.args...), io.Discard, io.Discard)
 			require.ErrorContains(t, err, tc.want)
 			require.NotContains(t, err.Error(), "\n", "one plain sentence")
 		})
@@ -228,7 +229,7 @@ func TestOrgsFileWithMistakes(t *testing.T) {
 		{"one key, two orgs", `{"orgs":[{"id":"a","keys":["` + key1 + `"]},{"id":"b","keys":["` + key1 + `"]}]}`, `orgs[1] ("b"): the key id AAAAAAA1 belongs to another key or org already`},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
-			err := run(t.Context(), []string{"-addr", "127.0.0.1:0", "-orgs", writeOrgs(t, tc.content)}, io.Discard, io.Discard)
+			err := run(t.Context(), []string{"-addr", "127.0.0.1:0", "-db", inMemory, "-orgs", writeOrgs(t, tc.content)}, io.Discard, io.Discard)
 			require.ErrorContains(t, err, tc.want)
 			require.NotContains(t, err.Error(), "aaaaaaaa", "no part of a secret")
 		})
@@ -286,5 +287,100 @@ func (b *syncBuffer) wait(text string) {
 		changed := b.changed
 		b.mu.Unlock()
 		<-changed
+	}
+}
+
+// TestRestart: a second start finds everything, prints no new key, and says where the data is.
+func TestRestart(t *testing.T) {
+	db := filepath.Join(t.TempDir(), "hours.db")
+	s := start(t, "-db", db)
+	require.Contains(t, s.stdout, "in the file "+db)
+	key := regexp.MustCompile(`hh_live_\S+`).FindString(s.stdout)
+	post := func() (int, string) {
+		request, err := http.NewRequest(http.MethodPost, s.url+"/v1/track", strings.NewReader(example))
+		require.NoError(t, err)
+		request.Header.Set("Authorization", "Bearer "+key)
+		request.Header.Set("Content-Type", "application/json")
+		request.Header.Set("Idempotency-Key", "once")
+		response, err := http.DefaultClient.Do(request)
+		require.NoError(t, err)
+		defer response.Body.Close()
+		body, err := io.ReadAll(response.Body)
+		require.NoError(t, err)
+		return response.StatusCode, string(body)
+	}
+	status, first := post()
+	require.Equal(t, http.StatusCreated, status)
+	require.NoError(t, s.stop())
+
+	s = start(t, "-db", db)
+	require.NotContains(t, s.stdout, "hh_live_")
+	require.Contains(t, s.stdout, "in the file "+db)
+	status, again := post()
+	require.Equal(t, http.StatusOK, status, "a replay, across the restart")
+	require.Equal(t, first, again)
+}
+
+// TestKeysCommand makes, lists and revokes keys beside a server that runs on the same file.
+func TestKeysCommand(t *testing.T) {
+	db := filepath.Join(t.TempDir(), "hours.db")
+	keys := func(args ...string) (string, error) {
+		var out bytes.Buffer
+		err := run(t.Context(), append([]string{"keys"}, args...), &out, io.Discard)
+		return out.String(), err
+	}
+	out, err := keys("create", "-org", "acme", "-plan", "free", "-db", db)
+	require.NoError(t, err)
+	key := strings.TrimSpace(out)
+	require.NoError(t, humanhours.CheckKey(humanhours.NewSecret(key)))
+	id := key[len("hh_live_"):][:8]
+
+	s := start(t, "-db", db)
+	response, answer := s.post(t, key, strings.NewReader(example))
+	require.Equal(t, http.StatusCreated, response.StatusCode, answer)
+
+	out, err = keys("list", "-org", "acme", "-db", db)
+	require.NoError(t, err)
+	require.Regexp(t, id+` +live +all +\S+ +valid`, out)
+	require.NotContains(t, out, key[len(key)-48:])
+
+	out, err = keys("revoke", "-db", db, id)
+	require.NoError(t, err)
+	require.Contains(t, out, `key `+id+` of org "acme" is revoked`)
+	out, err = keys("list", "-org", "acme", "-db", db)
+	require.NoError(t, err)
+	require.Contains(t, out, "revoked 20")
+
+	for want, args := range map[string][]string{
+		"keys create needs -org ID":   {"create", "-db", db},
+		"there is no key of that id":  {"revoke", "-db", db, "AAAAAAAA"},
+		"takes the id of one key":     {"revoke", "-db", db},
+		"plan must be one of":         {"create", "-org", "acme", "-plan", "gold", "-db", db},
+		"gone when this command ends": {"create", "-org", "acme", "-db", inMemory},
+		`unexpected argument "x"`:     {"list", "-org", "acme", "-db", db, "x"},
+	} {
+		_, err := keys(args...)
+		require.ErrorContains(t, err, want)
+	}
+	_, err = keys("delete")
+	require.ErrorIs(t, err, errUsage)
+	_, err = keys()
+	require.ErrorIs(t, err, errUsage)
+}
+
+// TestDatabaseErrors: what a newcomer meets is one plain sentence.
+func TestDatabaseErrors(t *testing.T) {
+	notADatabase := filepath.Join(t.TempDir(), "notes.txt")
+	require.NoError(t, os.WriteFile(notADatabase, bytes.Repeat([]byte("not a database\n"), 100), 0o600))
+	for name, db := range map[string]string{
+		"no folder":      filepath.Join(t.TempDir(), "none", "hours.db"),
+		"not a database": notADatabase,
+		"a folder":       t.TempDir(),
+	} {
+		err := run(t.Context(), []string{"-addr", "127.0.0.1:0", "-db", db}, io.Discard, io.Discard)
+		require.Error(t, err, name)
+		require.NotContains(t, err.Error(), "\n", name)
+		require.Contains(t, err.Error(), filepath.Dir(db), name)
+		t.Log(err)
 	}
 }

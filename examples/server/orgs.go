@@ -32,6 +32,8 @@ type orgEntry struct {
 	HourlyRate  decimal.NullDecimal `json:"hourly_rate"`
 	Keys        []key               `json:"keys"`         // whole keys; only their hashes are stored
 	RevokedKeys []key               `json:"revoked_keys"` // whole keys; known from then on, and refused
+
+	by string // who changes the org, for its history
 }
 
 // key is the text of an API key on its way from the file.
@@ -58,6 +60,7 @@ func applyOrgsFile(ctx context.Context, path string, tracker *humanhours.Tracker
 		return fmt.Errorf("%s: %s", path, hideKeys(err.Error()))
 	}
 	for _, org := range orgs {
+		org.by = "orgs file"
 		if org.Currency != "" && org.Currency != humanhours.DefaultCurrency && !org.HourlyRate.Valid {
 			fmt.Fprintf(notes, "note: org %q has no hourly_rate of its own: an hour counts as %d %s\n",
 				org.ID, humanhours.DefaultHourlyRate, org.Currency)
@@ -164,7 +167,7 @@ func (o *orgEntry) update(org *humanhours.Org) ([]humanhours.Change, error) {
 	var changes []humanhours.Change
 	set := func(subject, old, new string) {
 		changes = append(changes, humanhours.Change{
-			At: time.Now().UTC().Truncate(time.Millisecond), Subject: subject, Old: old, New: new, Reason: "orgs file",
+			At: time.Now().UTC().Truncate(time.Millisecond), Subject: subject, Old: old, New: new, Reason: o.by,
 		})
 	}
 	if o.Plan != "" && o.Plan != org.Plan {

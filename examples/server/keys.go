@@ -1,0 +1,124 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"log/slog"
+	"text/tabwriter"
+	"time"
+
+	"github.com/humanhours/humanhours-go"
+)
+
+const keysUsage = `usage:
+  server keys create -org ID [-plan free|pro|enterprise] [-test] [-db FILE]
+  server keys list   -org ID [-db FILE]
+  server keys revoke [-db FILE] KEYID
+`
+
+// runKeys is "server keys ...": it manages API keys in the database, also while a server runs on it.
+func runKeys(ctx context.Context, args []string, stdout, stderr io.Writer) error {
+	if len(args) == 0 {
+		fmt.Fprint(stderr, keysUsage)
+		return errUsage
+	}
+	flags := flag.NewFlagSet("server keys "+args[0], flag.ContinueOnError)
+	flags.SetOutput(stderr)
+	flags.Usage = func() { fmt.Fprint(stderr, keysUsage) }
+	db := flags.String("db", defaultDB, "database `file`")
+	org := new(string)
+	plan, test := new(string), new(bool)
+	switch args[0] {
+	case "create":
+		plan = flags.String("plan", "", "plan of the org")
+		test = flags.Bool("test", false, "make a test key")
+		fallthrough
+	case "list":
+		org = flags.String("org", "", "`id` of the org")
+	case "revoke":
+	default:
+		fmt.Fprint(stderr, keysUsage)
+		return errUsage
+	}
+	switch err := flags.Parse(args[1:]); {
+	case errors.Is(err, flag.ErrHelp):
+		return nil
+	case err != nil:
+		return errUsage
+	case args[0] == "revoke" && flags.NArg() != 1:
+		return errors.New("keys revoke takes the id of one key: the 8 characters after hh_live_")
+	case args[0] != "revoke" && flags.NArg() > 0:
+		return fmt.Errorf("unexpected argument %q", flags.Arg(0))
+	case args[0] != "revoke" && *org == "":
+		return fmt.Errorf("keys %s needs -org ID", args[0])
+	case *db == inMemory:
+		return errors.New("keys in memory are gone when this command ends; give a file with -db")
+	}
+
+	b, err := openBackend(*db, slog.New(slog.NewTextHandler(stderr, nil)))
+	if err != nil {
+		return err
+	}
+	defer b.close()
+	keys := humanhours.NewKeys(b.keys, humanhours.KeysConfig{})
+	switch args[0] {
+	case "create":
+		return createKey(ctx, b, keys, *org, *plan, *test, stdout)
+	case "list":
+		return listKeys(ctx, keys, *org, stdout)
+	default:
+		return revokeKey(ctx, keys, flags.Arg(0), stdout)
+	}
+}
+
+// createKey makes a key, and its org if there is none.
+func createKey(ctx context.Context, b *backend, keys *humanhours.Keys, org, plan string, test bool, stdout io.Writer) error {
+	tracker, err := humanhours.New(b.events, humanhours.Config{Orgs: b.orgs})
+	if err != nil {
+		return err
+	}
+	if plan != "" {
+		entry := orgEntry{ID: org, Plan: plan, by: "server keys create"}
+		if _, err := tracker.UpdateOrg(ctx, org, entry.update); err != nil && !errors.Is(err, errUnchanged) {
+			return errors.New(message(err))
+		}
+	}
+	_, secret, err := keys.Create(ctx, org, test, 0)
+	if err != nil {
+		return errors.New(message(err))
+	}
+	fmt.Fprintln(stdout, secret.Reveal())
+	return nil
+}
+
+func listKeys(ctx context.Context, keys *humanhours.Keys, org string, stdout io.Writer) error {
+	list, err := keys.List(ctx, org)
+	if err != nil {
+		return err
+	}
+	table := tabwriter.NewWriter(stdout, 0, 0, 2, ' ', 0)
+	fmt.Fprintln(table, "ID\tMODE\tSCOPES\tCREATED\tSTATE")
+	for _, k := range list {
+		mode, state := "live", "valid"
+		if k.Test {
+			mode = "test"
+		}
+		if !k.RevokedAt.IsZero() {
+			state = "revoked " + k.RevokedAt.Format(time.RFC3339)
+		}
+		fmt.Fprintf(table, "%s\t%s\t%s\t%s\t%s\n", k.ID, mode, k.Scopes, k.CreatedAt.Format(time.RFC3339), state)
+	}
+	return table.Flush()
+}
+
+func revokeKey(ctx context.Context, keys *humanhours.Keys, id string, stdout io.Writer) error {
+	key, err := keys.Revoke(ctx, id)
+	if err != nil {
+		return errors.New(message(err))
+	}
+	fmt.Fprintf(stdout, "key %s of org %q is revoked; servers that run notice within 5 seconds\n", key.ID, key.Org)
+	return nil
+}
