@@ -158,7 +158,7 @@ type Change struct {
 //
 // Ids are opaque byte strings of 1 to 255 bytes and must never collide. Methods must be safe for concurrent use, must
 // return promptly when ctx ends, and must keep no reference to a map that came from a caller, nor hand
-// out one of their own. Decimals must survive exactly. Instants come in whole milliseconds in UTC and must survive.
+// out one of their own. Decimals must survive exactly, instants to the millisecond in UTC.
 type OrgStore interface {
 	// Org returns a snapshot of one org; false when there is none. Later updates must not show in it.
 	Org(ctx context.Context, id string) (Org, bool, error)
