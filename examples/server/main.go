@@ -73,25 +73,26 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	}
 
 	logger := slog.New(slog.NewTextHandler(stderr, nil))
+	// The port comes first: a server that cannot listen must not leave a database whose first key nobody has seen.
+	listener, err := net.Listen("tcp", *addr)
+	switch {
+	case errors.Is(err, syscall.EADDRINUSE):
+		return fmt.Errorf("%s is in use by another program; choose another address with -addr", *addr)
+	case err != nil:
+		return fmt.Errorf("cannot listen on %s: %w; choose another address with -addr", *addr, err)
+	}
+	defer listener.Close()
 	b, err := openBackend(*db, logger)
 	if err != nil {
 		return err
 	}
-	return errors.Join(runServer(ctx, b, *addr, *orgsFile, stdout, stderr, logger), b.close())
+	return errors.Join(runServer(ctx, b, listener, *orgsFile, stdout, stderr, logger), b.close())
 }
 
 // runServer serves what is in b.
-func runServer(ctx context.Context, b *backend, addr, orgsFile string, stdout, stderr io.Writer, logger *slog.Logger) error {
-	// The port comes first: a server that cannot listen must not leave a key in the database that nobody has seen.
-	listener, err := net.Listen("tcp", addr)
-	switch {
-	case errors.Is(err, syscall.EADDRINUSE):
-		return fmt.Errorf("%s is in use by another program; choose another address with -addr", addr)
-	case err != nil:
-		return fmt.Errorf("cannot listen on %s: %w; choose another address with -addr", addr, err)
-	}
-	defer listener.Close()
-
+func runServer(
+	ctx context.Context, b *backend, listener net.Listener, orgsFile string, stdout, stderr io.Writer, logger *slog.Logger,
+) error {
 	prices := pricebook.Snapshot()
 	tracker, err := humanhours.New(b.events, humanhours.Config{
 		Orgs: b.orgs, Prices: prices, Rates: pricebook.SnapshotRates(), Logger: logger,

@@ -156,7 +156,7 @@ func TestErrorsOfANewcomer(t *testing.T) {
 		{"port taken", []string{"-addr", taken.Addr().String()}, taken.Addr().String() + " is in use by another program; choose another address with -addr"},
 		{"no port", []string{"-addr", "localhost"}, "choose another address with -addr"},
 		{"argument", []string{"start"}, `unexpected argument "start"; see -help`},
-		{"no file", []string{"-orgs", filepath.Join(t.TempDir(), "none.json")}, "cannot read the file of -orgs"},
+		{"no file", []string{"-addr", "127.0.0.1:0", "-orgs", filepath.Join(t.TempDir(), "none.json")}, "cannot read the file of -orgs"},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			err := run(t.Context(), append([]string{"-db", inMemory}, tc.args...), io.Discard, io.Discard)
@@ -164,6 +164,11 @@ func TestErrorsOfANewcomer(t *testing.T) {
 			require.NotContains(t, err.Error(), "\n", "one plain sentence")
 		})
 	}
+	t.Run("port taken at the first start", func(t *testing.T) {
+		db := filepath.Join(t.TempDir(), "hours.db")
+		require.Error(t, run(t.Context(), []string{"-addr", taken.Addr().String(), "-db", db}, io.Discard, io.Discard))
+		require.Contains(t, start(t, "-db", db).stdout, "hh_live_", "the next start is the first one that shows a key")
+	})
 	t.Run("flag", func(t *testing.T) {
 		var stderr bytes.Buffer
 		require.ErrorIs(t, run(t.Context(), []string{"-port", "1"}, io.Discard, &stderr), errUsage)
