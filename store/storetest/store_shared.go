@@ -380,7 +380,7 @@ func (k *kit) oneCreates(stores []humanhours.Store, entries []humanhours.Entry) 
 // only returns the answer to a batch of one entry.
 func only(results []humanhours.Appended) humanhours.Appended {
 	if len(results) != 1 {
-		return humanhours.Appended{Err: fmt.Errorf("Append of one entry gave %d results", len(results))}
+		return humanhours.Appended{Err: fmt.Errorf("one entry was appended with %d results", len(results))}
 	}
 	return results[0]
 }
