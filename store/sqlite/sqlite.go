@@ -180,8 +180,7 @@ func New(db *sql.DB, cfg Config) (*Store, error) {
 
 // start connects the writer and brings the file up to date.
 func (s *Store) start() (*Store, error) {
-	ctx, cancel := context.WithTimeout(context.Background(), s.cfg.BusyTimeout)
-	defer cancel()
+	ctx := context.Background()    // waiting for another writer is bounded by BusyTimeout; an upgrade takes the time it takes
 	current, err := s.current(ctx) // a file that is up to date can be opened while another process writes
 	if err == nil && !current {
 		err = s.write.do(ctx, s.migrate)
