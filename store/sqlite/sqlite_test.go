@@ -43,9 +43,6 @@ func newStore(tb testing.TB) humanhours.Store { return open(tb, file(tb), sqlite
 func TestStore(t *testing.T) { storetest.Run(t, newStore) }
 
 func TestStoreInMemory(t *testing.T) {
-	if raceEnabled {
-		t.Skip("the suite runs on a file under the race detector; once is slow enough")
-	}
 	storetest.Run(t, func(tb testing.TB) humanhours.Store { return open(tb, ":memory:", sqlite.Config{}) })
 }
 
