@@ -15,7 +15,7 @@ type name struct{ org, text string }
 
 // holder is what a key names.
 type holder struct {
-	event       humanhours.Event
+	event       *humanhours.Event
 	fingerprint humanhours.Fingerprint
 	expires     int64 // Unix milliseconds
 }
@@ -31,16 +31,17 @@ type group struct {
 	entries []humanhours.Entry
 	results []humanhours.Appended
 
-	stored map[name]humanhours.Event // by id: found, or planned
-	keys   map[name]holder           // found, or planned
+	stored map[name]*humanhours.Event // by id: found, or planned; read only
+	keys   map[name]holder            // found, or planned
 	used   map[account]int64
 	added  map[account]int64
 
 	bound    [][]any // the row of events for each entry that is valid
 	events   []any   // the rows of events to write
 	rows     int
-	keyRows  []any // rows of idempotency
+	keyRows  []any // rows of idempotency that are new
 	keyCount int
+	retaken  []any // rows that take the place of others
 }
 
 // Append implements humanhours.Store. All entries are committed in one transaction, with one sync of the file. An entry whose decimals
@@ -128,7 +129,7 @@ func (s *Store) append(ctx context.Context, entries []humanhours.Entry) ([]human
 // parameters in time that grows with the square of their number, so rows of many columns go a few at a time.
 var (
 	lookups = [...]int{32, 8, 1}
-	inserts = [...]int{8, 1}
+	inserts = [...]int{4, 1}
 )
 
 // inChunks calls f with arguments for n rows at a time, n being one of sizes, until all rows are done.
@@ -166,11 +167,18 @@ func texts(sizes []int, make func(n int) string) map[int]string {
 // queries holds the long statements. Their text is made once.
 type queries struct {
 	byID, byKey, insertEvents, insertKeys map[int]string
-	event, replay                         string
+	replaceKey, event, replay             string
 	pages                                 map[pageKind]string
 }
 
+const (
+	keyRow   = "idempotency (org, key, event_id, fingerprint, expires_at_ms, forget_at_ms)"
+	keyWidth = 6
+)
+
 func newQueries() queries {
+	// An insert that fails ends the transaction, so OR ROLLBACK is what happens anyway; it saves SQLite a copy of every page that the
+	// statement touches, from which it would undo the statement alone.
 	// CROSS JOIN keeps the order: the few that are wanted, then a look-up in the index for each.
 	return queries{
 		byID: texts(lookups[:], func(n int) string {
@@ -182,14 +190,11 @@ func newQueries() queries {
 				" CROSS JOIN idempotency AS k ON k.org = want.org AND k.key = want.key"
 		}),
 		insertEvents: texts(inserts[:], func(n int) string {
-			return "INSERT INTO events (" + selected("") + ") VALUES " + tuples(n, len(columns))
+			return "INSERT OR ROLLBACK INTO events (" + selected("") + ") VALUES " + tuples(n, len(columns))
 		}),
-		insertKeys: texts(inserts[:], func(n int) string {
-			return "INSERT INTO idempotency (org, key, event_id, fingerprint, expires_at_ms, forget_at_ms) VALUES " + tuples(n, 6) +
-				" ON CONFLICT DO UPDATE SET event_id = excluded.event_id, fingerprint = excluded.fingerprint," +
-				" expires_at_ms = excluded.expires_at_ms, forget_at_ms = excluded.forget_at_ms"
-		}),
-		event: "SELECT " + selected("") + " FROM events WHERE org = ? AND id = ?",
+		insertKeys: texts(inserts[:], func(n int) string { return "INSERT OR ROLLBACK INTO " + keyRow + " VALUES " + tuples(n, keyWidth) }),
+		replaceKey: "INSERT OR REPLACE INTO " + keyRow + " VALUES " + tuples(1, keyWidth),
+		event:      "SELECT " + selected("") + " FROM events WHERE org = ? AND id = ?",
 		replay: "SELECT " + selected("e.") + ", k.fingerprint, k.expires_at_ms FROM idempotency AS k" +
 			" CROSS JOIN events AS e ON e.org = k.org AND e.id = k.event_id WHERE k.org = ? AND k.key = ? AND k.expires_at_ms > ?",
 		pages: pageQueries(),
@@ -198,7 +203,7 @@ func newQueries() queries {
 
 // find reads the events and keys that the group may meet.
 func (g *group) find(ctx context.Context, w *writer) error {
-	g.stored, g.keys = make(map[name]humanhours.Event), make(map[name]holder)
+	g.stored, g.keys = make(map[name]*humanhours.Event, len(g.entries)), make(map[name]holder, len(g.entries))
 	g.used, g.added = make(map[account]int64), make(map[account]int64)
 	var ids, keys []any
 	for i := range g.entries {
@@ -228,7 +233,7 @@ func (g *group) find(ctx context.Context, w *writer) error {
 			return err
 		}
 		if ok {
-			g.stored[id] = event
+			g.stored[id] = &event
 		}
 	}
 	found = found[:0]
@@ -270,8 +275,8 @@ func (w *writer) event(ctx context.Context, id name) (event humanhours.Event, fo
 func scanHolder(scan scan) (holder, error) {
 	var h holder
 	var fingerprint []byte
-	var err error
-	h.event, err = scanEvent(scan, &fingerprint, &h.expires)
+	event, err := scanEvent(scan, &fingerprint, &h.expires)
+	h.event = &event
 	if err == nil && len(fingerprint) != len(h.fingerprint) {
 		err = fmt.Errorf("sqlite: the fingerprint of event %s has %d bytes, want %d", h.event.ID, len(fingerprint), len(h.fingerprint))
 	}
@@ -320,7 +325,8 @@ func (g *group) plan(ctx context.Context, w *writer) error {
 			g.used[month] = used + 1
 			g.added[month]++
 		}
-		stored := event.Clone()
+		result.Event = event.Clone()
+		stored := &result.Event
 		stored.OccurredAt, stored.ReceivedAt = instant(event.OccurredAt.UnixMilli()), instant(event.ReceivedAt.UnixMilli())
 		g.stored[id] = stored
 		g.events = append(g.events, g.bound[i]...)
@@ -328,21 +334,25 @@ func (g *group) plan(ctx context.Context, w *writer) error {
 		if entry.Key != "" {
 			g.claim(key, entry, stored)
 		}
-		result.Event = stored.Clone()
 	}
 	return nil
 }
 
 // claim plans the row of a key.
-func (g *group) claim(key name, entry *humanhours.Entry, event humanhours.Event) {
+func (g *group) claim(key name, entry *humanhours.Entry, event *humanhours.Event) {
 	window := entry.Window.Milliseconds()
 	if entry.Window%time.Millisecond != 0 {
 		window++
 	}
 	expires := entry.At.UnixMilli() + window
+	_, taken := g.keys[key]
 	g.keys[key] = holder{event: event, fingerprint: entry.Fingerprint, expires: expires}
-	fingerprint := entry.Fingerprint
-	g.keyRows = append(g.keyRows, key.org, key.text, event.ID, fingerprint[:], expires, expires+slack(window))
+	row := [keyWidth]any{key.org, key.text, event.ID, entry.Fingerprint[:], expires, expires + slack(window)}
+	if taken {
+		g.retaken = append(g.retaken, row[:]...)
+		return
+	}
+	g.keyRows = append(g.keyRows, row[:]...)
 	g.keyCount++
 }
 
@@ -357,6 +367,13 @@ func (g *group) store(ctx context.Context, w *writer) error {
 	}
 	err = inChunks(g.keyRows, g.keyCount, inserts[:], func(n int, args []any) error {
 		_, err := w.exec(ctx, w.text.insertKeys[n], args...)
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	err = inChunks(g.retaken, len(g.retaken)/keyWidth, []int{1}, func(_ int, args []any) error {
+		_, err := w.exec(ctx, w.text.replaceKey, args...)
 		return err
 	})
 	if err != nil {

@@ -26,7 +26,7 @@ func (s *Store) forget(ctx context.Context, w *writer, g *group) error {
 		}
 	}
 	// The limits are sums for the reason that pageQueries tells.
-	_, err := w.exec(ctx, "DELETE FROM idempotency WHERE (org, key) IN (SELECT org, key FROM idempotency WHERE forget_at_ms <= ? ORDER BY forget_at_ms LIMIT ? + 0)",
+	_, err := w.exec(ctx, "DELETE FROM idempotency WHERE seq IN (SELECT seq FROM idempotency WHERE forget_at_ms <= ? ORDER BY forget_at_ms LIMIT ? + 0)",
 		now, perEntry*g.rows)
 	if err != nil || s.cfg.Retention == 0 {
 		return err

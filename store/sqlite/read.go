@@ -14,7 +14,7 @@ func (s *Store) Replay(ctx context.Context, q humanhours.ReplayQuery) (humanhour
 	var replay humanhours.Replay
 	err := s.read(ctx, func(scan scan) error {
 		h, err := scanHolder(scan)
-		replay = humanhours.Replay{Event: h.event, Found: true, Mismatch: h.fingerprint != q.Fingerprint}
+		replay = humanhours.Replay{Event: *h.event, Found: true, Mismatch: h.fingerprint != q.Fingerprint}
 		return err
 	}, s.write.text.replay, q.Org, q.Key, q.At.UnixMilli())
 	if err != nil {

@@ -32,12 +32,37 @@ type binder struct {
 	err  error
 }
 
-func (b *binder) put(values ...any) { b.args = append(b.args, values...) }
+func (b *binder) null() { b.args = append(b.args, nil) }
+
+// put and number take the argument of the row before when it is the same, as most are: to make a value an argument allocates.
+func (b *binder) put(s string) {
+	if before, ok := b.before().(string); ok && before == s {
+		b.args = append(b.args, b.before())
+		return
+	}
+	b.args = append(b.args, s)
+}
+
+func (b *binder) number(n int64) {
+	if before, ok := b.before().(int64); ok && before == n {
+		b.args = append(b.args, b.before())
+		return
+	}
+	b.args = append(b.args, n)
+}
+
+// before is the argument that the row before has for the column that is next.
+func (b *binder) before() any {
+	if i := len(b.args) - len(columns); i >= 0 {
+		return b.args[i]
+	}
+	return nil
+}
 
 // text is NULL if it is empty.
 func (b *binder) text(s string) {
 	if s == "" {
-		b.put(nil)
+		b.null()
 		return
 	}
 	b.put(s)
@@ -45,18 +70,18 @@ func (b *binder) text(s string) {
 
 func (b *binder) flag(set bool) {
 	if set {
-		b.put(int64(1))
+		b.number(1)
 		return
 	}
-	b.put(int64(0))
+	b.number(0)
 }
 
 func (b *binder) integer(n humanhours.NullInt64) {
 	if !n.Valid {
-		b.put(nil)
+		b.null()
 		return
 	}
-	b.put(n.Int64)
+	b.number(n.Int64)
 }
 
 func (b *binder) nano(name string, d decimal.Decimal) {
@@ -64,12 +89,12 @@ func (b *binder) nano(name string, d decimal.Decimal) {
 	if !ok && b.err == nil {
 		b.err = fmt.Errorf("sqlite: the event's %s does not fit a whole number of 1e-9 units in 64 bits", name)
 	}
-	b.put(n)
+	b.number(n)
 }
 
 func (b *binder) nullNano(name string, d decimal.NullDecimal) {
 	if !d.Valid {
-		b.put(nil)
+		b.null()
 		return
 	}
 	b.nano(name, d.Decimal)
@@ -83,7 +108,7 @@ func (b *binder) decimal(name string, d decimal.Decimal) {
 		if b.err == nil {
 			b.err = fmt.Errorf("sqlite: the event's %s has too many zeros", name)
 		}
-		b.put(nil)
+		b.null()
 		return
 	}
 	b.put(string(humanhours.AppendDecimal(nil, d)))
@@ -91,7 +116,7 @@ func (b *binder) decimal(name string, d decimal.Decimal) {
 
 func (b *binder) nullDecimal(name string, d decimal.NullDecimal) {
 	if !d.Valid {
-		b.put(nil)
+		b.null()
 		return
 	}
 	b.decimal(name, d.Decimal)
@@ -99,7 +124,7 @@ func (b *binder) nullDecimal(name string, d decimal.NullDecimal) {
 
 func (b *binder) date(t time.Time) {
 	if t.IsZero() {
-		b.put(nil)
+		b.null()
 		return
 	}
 	b.put(t.UTC().Format(time.DateOnly))
@@ -107,16 +132,21 @@ func (b *binder) date(t time.Time) {
 
 // event appends the arguments of one row.
 func (b *binder) event(e *humanhours.Event) {
-	b.put(e.Org, e.ID)
+	b.put(e.Org)
+	b.put(e.ID)
 	b.text(e.KeyID)
 	b.flag(e.Test)
-	b.put(e.AgentID, e.TaskType, string(e.Outcome))
+	b.put(e.AgentID)
+	b.put(e.TaskType)
+	b.put(string(e.Outcome))
 	b.flag(e.Credited)
 	b.text(e.Model)
 	b.integer(e.TokensIn)
 	b.integer(e.TokensOut)
 	b.nullNano("agent_duration_seconds", e.AgentDuration)
-	b.put(e.OccurredAt.UnixMilli(), e.ReceivedAt.UnixMilli(), e.Currency)
+	b.number(e.OccurredAt.UnixMilli())
+	b.number(e.ReceivedAt.UnixMilli())
+	b.put(e.Currency)
 	b.nano("hours_saved", e.HoursSaved)
 	b.nano("cost_saved", e.CostSaved)
 	b.nullNano("agent_cost", e.AgentCost)
@@ -124,7 +154,8 @@ func (b *binder) event(e *humanhours.Event) {
 	b.nano("baseline_minutes", e.Baseline.Minutes)
 	b.put(string(e.Baseline.Source))
 	b.nano("hourly_rate", e.HourlyRate.Amount)
-	b.put(string(e.HourlyRate.Source), string(e.Cost.Source))
+	b.put(string(e.HourlyRate.Source))
+	b.put(string(e.Cost.Source))
 	b.text(string(e.Cost.Unpriced))
 	price := &e.Cost.Price
 	b.text(price.Model)
@@ -138,7 +169,7 @@ func (b *binder) event(e *humanhours.Event) {
 	b.text(fx.From)
 	b.text(fx.To)
 	if fx.To == "" {
-		b.put(nil)
+		b.null()
 	} else {
 		b.decimal("fx_rate", fx.Rate)
 	}
@@ -147,7 +178,8 @@ func (b *binder) event(e *humanhours.Event) {
 	b.text(string(e.Metadata))
 	b.text(e.AuditSample.InputExcerpt)
 	b.text(e.AuditSample.OutputExcerpt)
-	b.put(int64(e.Scale.Hours), int64(e.Scale.Money))
+	b.number(int64(e.Scale.Hours))
+	b.number(int64(e.Scale.Money))
 }
 
 // reader takes a row apart.

@@ -62,10 +62,12 @@ type writer struct {
 
 	text queries
 
-	turn   chan struct{} // holds one token while it is taken
-	conn   *sql.Conn
-	stmts  *statements
-	closed bool
+	turn     chan struct{} // holds one token while it is taken
+	conn     *sql.Conn
+	stmts    *statements
+	commands map[string]driver.Stmt // prepared, by their text
+	args     []driver.NamedValue    // of the command that runs
+	closed   bool
 }
 
 func newWriter(db *sql.DB, cfg Config, only bool) *writer {
@@ -115,7 +117,7 @@ func (w *writer) connect(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	w.conn, w.stmts = conn, newStatements(conn)
+	w.conn, w.stmts, w.commands = conn, newStatements(conn), make(map[string]driver.Stmt)
 	if err := w.configure(ctx); err != nil {
 		w.disconnect()
 		return err
@@ -129,9 +131,14 @@ func (w *writer) disconnect() {
 		return
 	}
 	w.stmts.close()
-	_ = w.conn.Raw(func(any) error { return driver.ErrBadConn })
+	_ = w.conn.Raw(func(any) error {
+		for _, command := range w.commands {
+			_ = command.Close() // nothing is lost with a statement
+		}
+		return driver.ErrBadConn
+	})
 	_ = w.conn.Close()
-	w.conn, w.stmts = nil, nil
+	w.conn, w.stmts, w.commands = nil, nil, nil
 }
 
 func (w *writer) configure(ctx context.Context) error {
@@ -273,13 +280,33 @@ func (w *writer) giveUp(ctx context.Context, err error) {
 	w.disconnect()
 }
 
-// exec runs a prepared statement.
-func (w *writer) exec(ctx context.Context, query string, args ...any) (sql.Result, error) {
-	stmt, err := w.stmts.get(ctx, query)
-	if err != nil {
-		return nil, err
+// exec runs a prepared statement that answers no rows. It goes to the driver itself: package sql makes new arguments for each
+// statement, which for an insert of some hundred values costs more than SQLite does.
+func (w *writer) exec(ctx context.Context, query string, args ...any) (result sql.Result, err error) {
+	w.args = w.args[:0]
+	for i, value := range args {
+		switch value.(type) {
+		case nil, int64, string, []byte:
+		default:
+			if value, err = driver.DefaultParameterConverter.ConvertValue(value); err != nil {
+				return nil, err
+			}
+		}
+		w.args = append(w.args, driver.NamedValue{Ordinal: i + 1, Value: value})
 	}
-	return stmt.ExecContext(ctx, args...)
+	err = w.conn.Raw(func(conn any) error {
+		command, ok := w.commands[query]
+		if !ok {
+			if command, err = conn.(driver.ConnPrepareContext).PrepareContext(ctx, query); err != nil {
+				return err
+			}
+			w.commands[query] = command
+		}
+		result, err = command.(driver.StmtExecContext).ExecContext(ctx, w.args)
+		return err
+	})
+	clear(w.args) // keep nobody's metadata alive
+	return result, err
 }
 
 // query runs a prepared statement and calls each for every row.

@@ -55,15 +55,16 @@ CREATE INDEX events_by_received ON events (org, received_at_ms, id);
 
 -- Which event an idempotency key names. Rows are forgotten some time after they have expired.
 CREATE TABLE idempotency (
+  seq INTEGER PRIMARY KEY,
   org TEXT NOT NULL,
   key TEXT NOT NULL,
   event_id TEXT NOT NULL,
   fingerprint BLOB NOT NULL,
   expires_at_ms INTEGER NOT NULL, -- the key is free from here on
-  forget_at_ms INTEGER NOT NULL,  -- the row may be deleted from here on
-  PRIMARY KEY (org, key)
-) STRICT, WITHOUT ROWID;
+  forget_at_ms INTEGER NOT NULL   -- the row may be deleted from here on
+) STRICT;
 
+CREATE UNIQUE INDEX idempotency_by_key ON idempotency (org, key);
 CREATE INDEX idempotency_by_forget ON idempotency (forget_at_ms);
 
 -- Events that count for the quota, by the UTC month of receipt.
