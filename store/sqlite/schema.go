@@ -24,31 +24,21 @@ type standing struct {
 	objects              int64 // tables, views and indices
 }
 
+// look asks in one statement, which sees the database before or after a change of another process, and not a bit of both.
 func look(ctx context.Context, q queryer) (s standing, err error) {
-	for _, part := range []struct {
-		query string
-		value *int64
-	}{
-		{"PRAGMA application_id", &s.application},
-		{"PRAGMA user_version", &s.version},
-		{"SELECT count(*) FROM sqlite_schema", &s.objects},
-	} {
-		if err := q.QueryRowContext(ctx, part.query).Scan(part.value); err != nil {
-			return s, err
-		}
-	}
-	return s, nil
+	err = q.QueryRowContext(ctx, "SELECT (SELECT application_id FROM pragma_application_id), (SELECT user_version FROM pragma_user_version), count(*) FROM sqlite_schema").
+		Scan(&s.application, &s.version, &s.objects)
+	return s, err
 }
 
-// check refuses a database that is not ours to write to.
-func (s standing) check(name string) error {
-	newest := int64(len(steps()))
+// check refuses a database that is not ours to write to; newest is the version that this release makes.
+func (s standing) check(name string, newest int) error {
 	switch {
 	case s.application == 0 && s.version == 0 && s.objects == 0:
 		return nil // nobody's
 	case s.application != applicationID:
 		return fmt.Errorf("sqlite: %s belongs to another application; it is left as it is", name)
-	case s.version > newest:
+	case s.version > int64(newest):
 		return fmt.Errorf("sqlite: %s was written by a newer release (schema version %d, this release knows up to %d); it is left as it is",
 			name, s.version, newest)
 	}
@@ -56,20 +46,31 @@ func (s standing) check(name string) error {
 }
 
 // inspect checks a file that exists without writing to it.
-func inspect(path string, cfg Config) (err error) {
-	db, err := sql.Open("sqlite", dsn(path, "mode", "ro", "_pragma", "busy_timeout("+strconv.FormatInt(cfg.BusyTimeout.Milliseconds(), 10)+")"))
+func inspect(path string, cfg Config, newest int) error {
+	found, err := lookAt(path, cfg, "ro")
+	if extendedCode(err) == codeReadOnlyRollback {
+		// A process was killed in the middle of a change, such as making the file, and only a connection that can write
+		// undoes that. Any program that opens the file does.
+		found, err = lookAt(path, cfg, "rw")
+	}
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, db.Close()) }()
-	found, err := look(context.Background(), db)
-	if err != nil {
-		return err
-	}
-	return found.check(path)
+	return found.check(path, newest)
 }
 
-// current reports whether there is nothing to migrate.
+// lookAt looks at a file through a connection of its own, in a mode of SQLite's URIs.
+func lookAt(path string, cfg Config, mode string) (found standing, err error) {
+	db, err := sql.Open("sqlite", dsn(path, "mode", mode, "_pragma", "busy_timeout("+strconv.FormatInt(cfg.BusyTimeout.Milliseconds(), 10)+")"))
+	if err != nil {
+		return found, err
+	}
+	defer func() { err = errors.Join(err, db.Close()) }()
+	return look(context.Background(), db)
+}
+
+// current reports whether there is nothing to migrate. A file that cannot be written to is an error here already, and not only when
+// the first event comes.
 func (s *Store) current(ctx context.Context) (bool, error) {
 	if err := s.write.take(ctx); err != nil {
 		return false, err
@@ -83,37 +84,57 @@ func (s *Store) current(ctx context.Context) (bool, error) {
 	if err != nil {
 		return false, err
 	}
-	return found.version == int64(len(steps())), found.check(s.name)
+	if err := found.check(s.name, len(s.steps)); err != nil || found.version < int64(len(s.steps)) {
+		return false, err
+	}
+	// A write of nothing. BEGIN IMMEDIATE would be a mere BEGIN on a file that is opened for reading only, as SQLite does when it must.
+	_, err = s.write.conn.ExecContext(ctx, "DELETE FROM usage WHERE 0")
+	if code(err) == codeBusy { // another one is writing; that this one never can would have been said before
+		err = nil
+	}
+	return err == nil, err
 }
 
-// migrate brings the database up to date, within the transaction of its caller. Another process may have done so since inspect.
-func (s *Store) migrate(ctx context.Context, w *writer) error {
+// upgrade brings the database up to date in one transaction, and tells the log when that is done.
+func (s *Store) upgrade(ctx context.Context) error {
+	var from int64
+	err := s.write.do(ctx, func(ctx context.Context, w *writer) (err error) {
+		from, err = s.migrate(ctx, w)
+		return err
+	})
+	if newest := len(s.steps); err == nil && from > 0 && from < int64(newest) {
+		s.cfg.Logger.InfoContext(ctx, "sqlite: upgraded the database", "file", s.name, "from", from, "to", newest)
+	}
+	return err
+}
+
+// migrate runs the steps that are missing and returns the version from before. Another process may have run them since inspect.
+func (s *Store) migrate(ctx context.Context, w *writer) (from int64, err error) {
 	found, err := look(ctx, w.conn)
 	if err != nil {
-		return err
+		return 0, err
 	}
-	if err := found.check(s.name); err != nil {
-		return err
+	newest := len(s.steps)
+	if err := found.check(s.name, newest); err != nil || found.version == int64(newest) {
+		return found.version, err
 	}
-	all := steps()
-	if found.version == int64(len(all)) {
-		return nil
-	}
-	for _, step := range all[found.version:] {
-		if _, err := w.conn.ExecContext(ctx, step); err != nil {
-			return err
+	for i, step := range s.steps[found.version:] {
+		_, err := w.conn.ExecContext(ctx, step)
+		if err != nil && found.version > 0 {
+			return 0, fmt.Errorf("the upgrade from schema version %d failed at the step to %d and left the file as it was; go on with the release that was used before: %w",
+				found.version, found.version+int64(i)+1, err)
+		}
+		if err != nil {
+			return 0, err
 		}
 	}
 	for _, pragma := range []string{
 		"PRAGMA application_id = " + strconv.Itoa(applicationID),
-		"PRAGMA user_version = " + strconv.Itoa(len(all)),
+		"PRAGMA user_version = " + strconv.Itoa(newest),
 	} {
 		if _, err := w.conn.ExecContext(ctx, pragma); err != nil {
-			return err
+			return 0, err
 		}
 	}
-	if found.version > 0 {
-		s.cfg.Logger.InfoContext(ctx, "sqlite: upgraded the database", "file", s.name, "from", found.version, "to", len(all))
-	}
-	return nil
+	return found.version, nil
 }

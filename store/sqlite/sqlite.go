@@ -105,7 +105,8 @@ func (c Config) validate() error {
 // writers take turns, readers do not wait for them.
 type Store struct {
 	cfg    Config
-	name   string // of the file, for errors
+	name   string   // of the file, for errors
+	steps  []string // of the schema
 	write  *writer
 	reads  *statements // nil: there is one connection, the writer's
 	opened []*sql.DB   // what Open opened, readers first
@@ -114,7 +115,10 @@ type Store struct {
 
 // Open opens the database file at path, and makes it if there is none; its folder must exist. The path ":memory:" means a
 // database that lives as long as the Store. Close it when nobody uses it any more.
-func Open(path string, cfg Config) (*Store, error) {
+func Open(path string, cfg Config) (*Store, error) { return openAt(path, cfg, steps()) }
+
+// openAt is Open of the release that has these steps.
+func openAt(path string, cfg Config, steps []string) (*Store, error) {
 	cfg = cfg.withDefaults()
 	if err := cfg.validate(); err != nil {
 		return nil, err
@@ -124,7 +128,7 @@ func Open(path string, cfg Config) (*Store, error) {
 		if err != nil {
 			return nil, fmt.Errorf("sqlite: %w", err)
 		}
-		s := &Store{cfg: cfg, name: path, write: newWriter(db, cfg, true), opened: []*sql.DB{db}}
+		s := &Store{cfg: cfg, name: path, steps: steps, write: newWriter(db, cfg, true), opened: []*sql.DB{db}}
 		return s.start()
 	}
 	exists, err := checkPath(path)
@@ -135,7 +139,7 @@ func Open(path string, cfg Config) (*Store, error) {
 		// Looked at through a connection that cannot write: the last one to close would otherwise move the log of a file
 		// that is not ours into it. To read the header with package os instead would drop the locks that other
 		// handles of this process have on the file.
-		if err := inspect(path, cfg); err != nil {
+		if err := inspect(path, cfg, len(steps)); err != nil {
 			return nil, explain(path, err)
 		}
 	}
@@ -152,7 +156,10 @@ func Open(path string, cfg Config) (*Store, error) {
 	n := max(4, runtime.GOMAXPROCS(0))
 	readers.SetMaxOpenConns(n)
 	readers.SetMaxIdleConns(n)
-	s := &Store{cfg: cfg, name: path, write: newWriter(db, cfg, false), reads: newStatements(readers), opened: []*sql.DB{readers, db}}
+	s := &Store{
+		cfg: cfg, name: path, steps: steps,
+		write: newWriter(db, cfg, false), reads: newStatements(readers), opened: []*sql.DB{readers, db},
+	}
 	return s.start()
 }
 
@@ -170,7 +177,7 @@ func New(db *sql.DB, cfg Config) (*Store, error) {
 	if _, ok := db.Driver().(*driver.Driver); !ok {
 		return nil, fmt.Errorf("sqlite: the database must be opened with the driver of modernc.org/sqlite, not %T", db.Driver())
 	}
-	s := &Store{cfg: cfg, name: "the database", write: newWriter(db, cfg, db.Stats().MaxOpenConnections == 1)}
+	s := &Store{cfg: cfg, name: "the database", steps: steps(), write: newWriter(db, cfg, db.Stats().MaxOpenConnections == 1)}
 	s.write.foreign = true
 	if !s.write.only {
 		s.reads = newStatements(db)
@@ -183,7 +190,7 @@ func (s *Store) start() (*Store, error) {
 	ctx := context.Background()    // waiting for another writer is bounded by BusyTimeout; an upgrade takes the time it takes
 	current, err := s.current(ctx) // a file that is up to date can be opened while another process writes
 	if err == nil && !current {
-		err = s.write.do(ctx, s.migrate)
+		err = s.upgrade(ctx)
 	}
 	if err != nil {
 		_ = s.Close()
@@ -254,11 +261,16 @@ const (
 	codeNotADB     = 26
 )
 
+// codeReadOnlyRollback is an extended one: a change that was not finished must be undone, and the connection may not.
+const codeReadOnlyRollback = codeReadOnly | 3<<8
+
 // code returns the primary result code of an error, or 0.
-func code(err error) int {
+func code(err error) int { return extendedCode(err) & 0xff }
+
+func extendedCode(err error) int {
 	var e *driver.Error
 	if errors.As(err, &e) {
-		return e.Code() & 0xff
+		return e.Code()
 	}
 	return 0
 }
@@ -269,9 +281,9 @@ func explain(path string, err error) error {
 	case codeNotADB, codeCorrupt:
 		return fmt.Errorf("sqlite: %s is not a SQLite database, or is damaged: %w", path, err)
 	case codeCantOpen:
-		return fmt.Errorf("sqlite: %s cannot be opened; its folder must be writable: %w", path, err)
+		return fmt.Errorf("sqlite: %s cannot be opened; it and its folder must be writable: %w", path, err)
 	case codeReadOnly:
-		return fmt.Errorf("sqlite: %s cannot be written to: %w", path, err)
+		return fmt.Errorf("sqlite: %s cannot be written to; it and its folder must be writable: %w", path, err)
 	case codeBusy:
 		return fmt.Errorf("sqlite: %s is in use by another program: %w", path, err)
 	case codeFull, codeIO:
