@@ -65,6 +65,10 @@ type Group struct {
 
 	queue    chan *call
 	flushing atomic.Bool
+	unsettle int // flushes that go out without settle; of the goroutine that flushes
+	patience int // how many that will be next time
+
+	runs sync.WaitGroup // goroutines that flush
 
 	mu       sync.RWMutex   // held for reading while a call is being accepted
 	closed   bool           // guarded by mu
@@ -164,7 +168,7 @@ func (g *Group) accept(c *call) error {
 		return ErrClosed
 	}
 	if g.flushing.CompareAndSwap(false, true) {
-		go g.run()
+		g.runs.Go(g.run)
 	}
 	return nil
 }
@@ -194,15 +198,27 @@ func (g *Group) run() {
 // settle lets those run who were answered by the last flush: most of them come back at once with another call, but have not had a
 // processor yet. Without this the next flush has one or two entries and the one after it all the rest, at the price of two. It gives
 // up after a part of the time that the last flush took. For a lone caller there is no more than one step aside.
+//
+// Where other goroutines keep all processors busy, one step aside may take longer than many flushes; then the next ones go without.
 func (g *Group) settle(answered int, took time.Duration) {
-	const yields, part = 2048, 4
+	const yields, part, mostPatience = 2048, 4, 1 << 12
 	if answered == 0 {
+		return
+	}
+	if g.unsettle > 0 {
+		g.unsettle--
 		return
 	}
 	start := time.Now()
 	for range yields {
 		runtime.Gosched()
-		if answered == 1 || len(g.queue) >= answered || time.Since(start) > took/part {
+		switch waited := time.Since(start); {
+		case waited > 2*took:
+			g.patience = min(max(64, 2*g.patience), mostPatience)
+			g.unsettle = g.patience
+			return
+		case answered == 1, len(g.queue) >= answered, waited > took/part:
+			g.patience /= 2
 			return
 		}
 	}
@@ -280,13 +296,14 @@ func failed(n int, err error) []humanhours.Appended {
 }
 
 // Close refuses further Appends with ErrClosed, also those that wait for room in the queue, and returns when all that were
-// accepted have been answered. Reading goes on working. Closing twice is the same as closing once.
+// accepted have been answered and no goroutine of the Group is left. Reading goes on working. Closing twice is the same as closing once.
 func (g *Group) Close() error {
 	g.once.Do(func() { close(g.closing) })
 	g.mu.Lock()
 	g.closed = true
 	g.mu.Unlock()
 	g.accepted.Wait()
+	g.runs.Wait()
 	return nil
 }
 
