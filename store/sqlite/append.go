@@ -249,6 +249,8 @@ func (g *group) find(ctx context.Context, w *writer) error {
 		return err
 	}
 	for _, key := range found {
+		// The row may have outlived its event, which retention deletes in another order: then the key is free, and its row is replaced.
+		g.keys[key] = holder{expires: math.MinInt64}
 		var h holder
 		err := w.query(ctx, func(scan scan) (err error) {
 			h, err = scanHolder(scan)

@@ -360,3 +360,32 @@ func TestAWriterOutsideIsWaitedForAndCanBeGivenUp(t *testing.T) {
 	}
 	mustAppend(t, patient, entries(0, 1)...)
 }
+
+// Retention deletes events in the order in which they were stored, and keys in that in which they expire: a key's row may be left alone.
+func TestAKeyWhoseEventIsGoneIsFree(t *testing.T) {
+	s := open(t, file(t), sqlite.Config{Retention: sqlite.MinRetention})
+	start := entries(0, 1)[0].At
+	after := func(d time.Duration, n int, window time.Duration) humanhours.Entry {
+		e := entries(n, 1)[0]
+		e.At, e.Window = start.Add(d), window
+		e.Event.ReceivedAt, e.Event.OccurredAt = e.At, e.At
+		return e
+	}
+	long := after(0, 0, 4*sqlite.MinRetention)
+	mustAppend(t, s, long)
+	mustAppend(t, s, after(50*time.Hour, 1, time.Hour)) // deletes the first event
+	if _, found, err := s.Event(t.Context(), "acme", long.Event.ID); found || err != nil {
+		t.Fatalf("found %t, error %v", found, err)
+	}
+	again := after(51*time.Hour, 2, time.Hour)
+	again.Key = long.Key
+	found, err := s.Replay(t.Context(), humanhours.ReplayQuery{Org: "acme", Key: long.Key, At: again.At})
+	if err != nil || found.Found {
+		t.Fatalf("the key of an event that is gone: %+v, %v", found, err)
+	}
+	mustAppend(t, s, after(51*time.Hour, 3, time.Hour), again)
+	again.Event.ID = "retry"
+	if got := s.Append(t.Context(), []humanhours.Entry{again})[0]; !got.Replayed || got.Err != nil {
+		t.Fatalf("a retry: %+v", got)
+	}
+}
