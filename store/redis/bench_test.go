@@ -1,0 +1,111 @@
+package redis_test
+
+import (
+	"context"
+	"slices"
+	"strconv"
+	"sync"
+	"testing"
+	"time"
+
+	goredis "github.com/redis/go-redis/v9"
+
+	"github.com/humanhours/humanhours-go"
+	"github.com/humanhours/humanhours-go/store/storetest"
+)
+
+// entries returns n entries with keys, from the i-th on, a millisecond apart.
+func entries(i, n int) []humanhours.Entry {
+	group := make([]humanhours.Entry, n)
+	for j := range group {
+		e := storetest.Entry("acme", i+j)
+		e.At = time.Date(2026, time.May, 14, 0, 0, 0, 0, time.UTC).Add(time.Duration(i+j) * time.Millisecond)
+		e.Event.ReceivedAt, e.Event.OccurredAt = e.At, e.At.Add(-time.Minute)
+		e.Key, e.Window = "key-"+strconv.Itoa(i+j), humanhours.IdempotencyWindow
+		group[j] = e
+	}
+	return group
+}
+
+// A full Append beside a plain SET of the same bytes by the same client, and beside a bare script call for a lone caller. All of them
+// take turns in one run: the ratios are the result.
+func BenchmarkAppend(b *testing.B) {
+	const each, alone = 64, 300
+	ctx := context.Background()
+	c := client(b)
+	s := open(b, c, fresh())
+	plain := fresh()
+	bare := goredis.NewScript("return 1")
+	made := 0
+	next := func(n int) []humanhours.Entry {
+		made += n
+		return entries(made-n, n)
+	}
+	appendOne := func(entry []humanhours.Entry) {
+		if got := s.Append(ctx, entry)[0]; got.Err != nil || got.Replayed {
+			b.Errorf("replayed %t, error %v", got.Replayed, got.Err)
+		}
+	}
+	many := func(callers int, do func(i int)) time.Duration {
+		start := time.Now()
+		var all sync.WaitGroup
+		for caller := range callers {
+			all.Go(func() {
+				for i := caller; i < callers*each; i += callers {
+					do(i)
+				}
+			})
+		}
+		all.Wait()
+		return time.Since(start)
+	}
+	lone := func(do func(i int)) []time.Duration {
+		took := make([]time.Duration, alone)
+		for i := range took {
+			start := time.Now()
+			do(i)
+			took[i] = time.Since(start)
+		}
+		return took
+	}
+	var set, full [2]time.Duration
+	callers := [2]int{64, 256}
+	var loneBare, loneFull []time.Duration
+	rounds := 0
+	for b.Loop() {
+		for k, n := range callers {
+			work := next(n * each)
+			texts := make([]string, len(work))
+			keys := make([]string, len(work))
+			for i := range work {
+				texts[i] = string(work[i].Event.AppendStored(nil))
+				keys[i] = plain + work[i].Event.ID
+			}
+			set[k] += many(n, func(i int) {
+				if err := c.Set(ctx, keys[i], texts[i], 0).Err(); err != nil {
+					b.Error(err)
+				}
+			})
+			full[k] += many(n, func(i int) { appendOne(work[i : i+1]) })
+		}
+		work := next(alone)
+		loneBare = append(loneBare, lone(func(int) { bare.EvalSha(ctx, c, []string{plain + "x"}, "x") })...)
+		loneFull = append(loneFull, lone(func(i int) { appendOne(work[i : i+1]) })...)
+		rounds++
+	}
+	median := func(list []time.Duration) float64 {
+		slices.Sort(list)
+		return float64(list[len(list)/2]) / float64(time.Microsecond)
+	}
+	b.ReportMetric(0, "ns/op") // of a round: it says nothing
+	for k, n := range callers {
+		name := strconv.Itoa(n)
+		events := float64(rounds * n * each)
+		b.ReportMetric(events/set[k].Seconds(), name+"-set/s")
+		b.ReportMetric(events/full[k].Seconds(), name+"-append/s")
+		b.ReportMetric(set[k].Seconds()/full[k].Seconds(), name+"-ratio")
+	}
+	b.ReportMetric(median(loneBare), "1-script-µs")
+	b.ReportMetric(median(loneFull), "1-append-µs")
+	b.ReportMetric(median(loneFull)/median(loneBare), "1-ratio")
+}

@@ -1,0 +1,220 @@
+package redis
+
+import (
+	"context"
+	_ "embed"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"strings"
+	"time"
+
+	goredis "github.com/redis/go-redis/v9"
+)
+
+var (
+	//go:embed common.lua
+	commonLua string
+	//go:embed append.lua
+	appendLua string
+	//go:embed find.lua
+	findLua string
+	//go:embed chunks.lua
+	chunksLua string
+	//go:embed org.lua
+	orgLua string
+	//go:embed key.lua
+	keyLua string
+)
+
+// scripts are the Lua programs of the store, each with its hash.
+type scripts struct {
+	append, find, chunks, org, key *goredis.Script
+}
+
+func newScripts() scripts {
+	of := func(text string) *goredis.Script { return goredis.NewScript(commonLua + text) }
+	return scripts{append: of(appendLua), find: of(findLua), chunks: of(chunksLua), org: of(orgLua), key: of(keyLua)}
+}
+
+// call is one call of a script, and what came of it.
+type call struct {
+	script *goredis.Script
+	keys   []string
+	args   []any
+
+	answer any
+	err    error
+}
+
+// caller calls Redis again as long as that can help, and never for longer than it may.
+type caller struct {
+	client  goredis.UniversalClient
+	timeout time.Duration
+}
+
+// within runs f under the timeout. It returns when ctx ends, also if f does not: go-redis reads from its sockets until its own timeouts unless
+// it is told otherwise. f must leave nothing behind in its caller's variables when its context has ended.
+func (c caller) within(ctx context.Context, f func(context.Context) error) error {
+	ctx, cancel := context.WithTimeout(ctx, c.timeout)
+	defer cancel()
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	done := make(chan error, 1)
+	go func() { done <- f(ctx) }()
+	select {
+	case err := <-done:
+		if err != nil && ctx.Err() != nil {
+			return errors.Join(ctx.Err(), err)
+		}
+		return err
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// run makes calls, all at once, and fills in their answers.
+func (c caller) run(ctx context.Context, calls []call) {
+	type outcome struct {
+		answer any
+		err    error
+	}
+	var outcomes []outcome
+	err := c.within(ctx, func(ctx context.Context) error {
+		mine := make([]call, len(calls))
+		for i := range calls {
+			mine[i] = call{script: calls[i].script, keys: calls[i].keys, args: calls[i].args}
+		}
+		c.persist(ctx, mine)
+		if ctx.Err() == nil {
+			outcomes = make([]outcome, len(mine))
+			for i := range mine {
+				outcomes[i] = outcome{mine[i].answer, mine[i].err}
+			}
+			return nil
+		}
+		// Whoever called may have left already.
+		return ctx.Err()
+	})
+	for i := range calls {
+		if err != nil {
+			calls[i].err = err
+			continue
+		}
+		calls[i].answer, calls[i].err = outcomes[i].answer, outcomes[i].err
+	}
+}
+
+// persist makes calls until none of them has an error that may pass.
+func (c caller) persist(ctx context.Context, calls []call) {
+	pending := make([]*call, len(calls))
+	for i := range calls {
+		pending[i] = &calls[i]
+	}
+	for pause := firstPause; ; pause = min(2*pause, lastPause) {
+		c.send(ctx, pending)
+		var again []*call
+		for _, p := range pending {
+			if passing(p.err) {
+				again = append(again, p)
+			}
+		}
+		if pending = again; len(pending) == 0 || !sleep(ctx, pause) {
+			return
+		}
+	}
+}
+
+// Pauses between two tries. A slot of a cluster moves in milliseconds, a failover takes seconds.
+const (
+	firstPause = 5 * time.Millisecond
+	lastPause  = 250 * time.Millisecond
+)
+
+func sleep(ctx context.Context, pause time.Duration) bool {
+	timer := time.NewTimer(pause/2 + rand.N(pause))
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return true
+	case <-ctx.Done():
+		return false
+	}
+}
+
+// send makes each call once, and a second time with the text of its script if Redis does not have it: after a restart, a failover, or
+// on a node that is new.
+func (c caller) send(ctx context.Context, calls []*call) {
+	if len(calls) == 1 {
+		p := calls[0]
+		p.answer, p.err = p.script.EvalSha(ctx, c.client, p.keys, p.args...).Result()
+		if goredis.HasErrorPrefix(p.err, "NOSCRIPT") {
+			p.answer, p.err = p.script.Eval(ctx, c.client, p.keys, p.args...).Result()
+		}
+		return
+	}
+	var unknown []*call
+	c.pipeline(ctx, calls, func(pipe goredis.Pipeliner, p *call) *goredis.Cmd {
+		return p.script.EvalSha(ctx, pipe, p.keys, p.args...)
+	})
+	for _, p := range calls {
+		if goredis.HasErrorPrefix(p.err, "NOSCRIPT") {
+			unknown = append(unknown, p)
+		}
+	}
+	if len(unknown) > 0 {
+		c.pipeline(ctx, unknown, func(pipe goredis.Pipeliner, p *call) *goredis.Cmd { return p.script.Eval(ctx, pipe, p.keys, p.args...) })
+	}
+}
+
+func (c caller) pipeline(ctx context.Context, calls []*call, queue func(goredis.Pipeliner, *call) *goredis.Cmd) {
+	pipe := c.client.Pipeline()
+	commands := make([]*goredis.Cmd, len(calls))
+	for i, p := range calls {
+		commands[i] = queue(pipe, p)
+	}
+	_, _ = pipe.Exec(ctx) // every command has its own error
+	for i, p := range calls {
+		p.answer, p.err = commands[i].Result()
+	}
+}
+
+// do runs plain commands until they have no error that may pass. f must not write: it may run twice.
+func (c caller) do(ctx context.Context, f func(context.Context, goredis.UniversalClient) error) error {
+	return c.within(ctx, func(ctx context.Context) error {
+		for pause := firstPause; ; pause = min(2*pause, lastPause) {
+			err := f(ctx, c.client)
+			if !passing(err) || !sleep(ctx, pause) {
+				return err
+			}
+		}
+	})
+}
+
+// passing reports an error that a later try may not meet. To try again is safe: an event keeps its id, other writes carry a mark.
+func passing(err error) bool {
+	switch {
+	case err == nil, errors.Is(err, goredis.Nil), errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded), errors.Is(err, goredis.ErrClosed):
+		return false
+	}
+	var answered goredis.Error
+	if !errors.As(err, &answered) {
+		return true // of the connection
+	}
+	for _, prefix := range [...]string{"TRYAGAIN", "LOADING", "CLUSTERDOWN", "MASTERDOWN", "READONLY", "MOVED", "ASK", "BUSY", "NOREPLICAS"} {
+		if strings.HasPrefix(answered.Error(), prefix) {
+			return true
+		}
+	}
+	return false
+}
+
+// text reads an answer that is a string.
+func text(answer any) (string, error) {
+	s, ok := answer.(string)
+	if !ok {
+		return "", fmt.Errorf("%w: %T", errAnswer, answer)
+	}
+	return s, nil
+}

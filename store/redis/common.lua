@@ -1,0 +1,15 @@
+-- What all scripts of the store begin with. KEYS[1] is the base of the org's keys and KEYS[2] one of them. There is never a key of the name
+-- of the base itself: so while their slot moves to another node of a cluster, Redis refuses the whole call (TRYAGAIN)
+-- before it runs, and not in its middle when it meets a key that is not here.
+local base = KEYS[1]
+local bucket, bias = 21600000, 140737488355328 -- of idempotency keys by their expiry, in ms; of instants in six bytes
+
+-- record returns the record at a place, a chunk in 4 bytes and an offset in 2; nothing if the chunk is gone.
+local function record(place)
+  local chunk, at = struct.unpack('>I4I2', place)
+  local key = base .. ':e:' .. chunk
+  local head = redis.call('GETRANGE', key, at, at + 2)
+  if #head < 3 then return '' end
+  return redis.call('GETRANGE', key, at, at + 2 + struct.unpack('>I3', head))
+end
+

@@ -1,0 +1,172 @@
+package redis
+
+import (
+	"cmp"
+	"context"
+	"crypto/rand"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+	"strconv"
+	"time"
+
+	goredis "github.com/redis/go-redis/v9"
+
+	"github.com/humanhours/humanhours-go"
+)
+
+// All API keys are in one hash slot: an id belongs to no org until it is looked up, and an id and the list of its org are
+// written in one step. They are few, and a Tracker remembers them. "#" is in no tag of an org.
+const (
+	apiKeysTag = "{#keys}"
+	apiKeys    = ":k"  // hash: id -> key, and what happened to it
+	apiKeysOf  = ":o:" // and the tag of an org: set of ids
+)
+
+func (e *engine) keysBase() string { return e.cfg.Prefix + apiKeysTag }
+
+// storedKey is a key as it is written. Any bytes are an org, and not all of them are JSON.
+type storedKey struct {
+	humanhours.APIKey
+	Org []byte `json:"org"`
+}
+
+func decodeKey(id, settings, revoked string) (humanhours.APIKey, error) {
+	var k storedKey
+	if err := json.Unmarshal([]byte(settings), &k); err != nil {
+		return humanhours.APIKey{}, fmt.Errorf("redis: decode API key: %w", err)
+	}
+	key := k.APIKey
+	key.ID, key.Org = id, string(k.Org)
+	if revoked != "" {
+		ms, err := strconv.ParseInt(revoked, 10, 64)
+		if err != nil {
+			return humanhours.APIKey{}, fmt.Errorf("redis: decode API key: %w", err)
+		}
+		key.RevokedAt = time.UnixMilli(ms).UTC()
+	}
+	return key, nil
+}
+
+// keyCall calls key.lua.
+func (e *engine) keyCall(ctx context.Context, id string, args ...any) (key humanhours.APIKey, what string, err error) {
+	base := e.keysBase()
+	calls := []call{{script: e.scripts.key, keys: []string{base, base + apiKeys}, args: args}}
+	e.client.run(ctx, calls)
+	if err := calls[0].err; err != nil {
+		return key, "", fmt.Errorf("redis: write API key: %w", err)
+	}
+	list, ok := calls[0].answer.([]any)
+	if !ok || len(list) != 3 && len(list) != 0 {
+		return key, "", errAnswer
+	}
+	if len(list) == 0 {
+		return key, "", nil
+	}
+	var parts [3]string
+	for i := range parts {
+		if parts[i], err = text(list[i]); err != nil {
+			return key, "", err
+		}
+	}
+	key, err = decodeKey(id, parts[0], parts[1])
+	return key, parts[2], err
+}
+
+// PutKey implements humanhours.KeyStore.
+func (e *engine) PutKey(ctx context.Context, key humanhours.APIKey) (stored humanhours.APIKey, created bool, err error) {
+	key.CreatedAt = instant(key.CreatedAt)
+	if !key.RevokedAt.IsZero() {
+		key.RevokedAt = instant(key.RevokedAt)
+	}
+	settings, err := json.Marshal(storedKey{APIKey: key, Org: []byte(key.Org)})
+	if err != nil {
+		return humanhours.APIKey{}, false, fmt.Errorf("redis: encode API key: %w", err)
+	}
+	stored, what, err := e.keyCall(ctx, key.ID, "put", key.ID, settings, rand.Text(), apiKeysOf+tag(key.Org))
+	if err != nil {
+		return humanhours.APIKey{}, false, err
+	}
+	return stored, what == "created", nil
+}
+
+// RevokeKey implements humanhours.KeyStore.
+func (e *engine) RevokeKey(ctx context.Context, id string, at time.Time) (humanhours.APIKey, bool, error) {
+	key, what, err := e.keyCall(ctx, id, "revoke", id, at.UnixMilli())
+	if err != nil || what == "" {
+		return humanhours.APIKey{}, false, err
+	}
+	return key, true, nil
+}
+
+// Key implements humanhours.KeyStore.
+func (e *engine) Key(ctx context.Context, id string) (humanhours.APIKey, bool, error) {
+	keys, err := e.readKeys(ctx, []string{id})
+	if err != nil || len(keys) == 0 {
+		return humanhours.APIKey{}, false, err
+	}
+	return keys[0], true, nil
+}
+
+// Keys implements humanhours.KeyStore.
+func (e *engine) Keys(ctx context.Context, org string) ([]humanhours.APIKey, error) {
+	var ids []string
+	err := e.client.do(ctx, func(ctx context.Context, c goredis.UniversalClient) error {
+		got, err := c.SMembers(ctx, e.keysBase()+apiKeysOf+tag(org)).Result()
+		if err = errors.Join(err, ctx.Err()); err == nil {
+			ids = got
+		}
+		return err
+	})
+	if err != nil {
+		return nil, fmt.Errorf("redis: read API keys: %w", err)
+	}
+	keys, err := e.readKeys(ctx, ids)
+	if err != nil {
+		return nil, err
+	}
+	slices.SortFunc(keys, func(a, b humanhours.APIKey) int {
+		return cmp.Or(a.CreatedAt.Compare(b.CreatedAt), cmp.Compare(a.ID, b.ID))
+	})
+	return keys, nil
+}
+
+// readKeys returns those keys that there are.
+func (e *engine) readKeys(ctx context.Context, ids []string) ([]humanhours.APIKey, error) {
+	if len(ids) == 0 {
+		return nil, ctx.Err()
+	}
+	fields := make([]string, 0, 2*len(ids))
+	for _, id := range ids {
+		fields = append(fields, id, id+":revoked")
+	}
+	var values []any
+	err := e.client.do(ctx, func(ctx context.Context, c goredis.UniversalClient) error {
+		got, err := c.HMGet(ctx, e.keysBase()+apiKeys, fields...).Result()
+		if err = errors.Join(err, ctx.Err()); err == nil {
+			values = got
+		}
+		return err
+	})
+	if err != nil {
+		return nil, fmt.Errorf("redis: read API keys: %w", err)
+	}
+	if len(values) != len(fields) {
+		return nil, errAnswer
+	}
+	var keys []humanhours.APIKey
+	for i, id := range ids {
+		settings, ok := values[2*i].(string)
+		if !ok {
+			continue
+		}
+		revoked, _ := values[2*i+1].(string)
+		key, err := decodeKey(id, settings, revoked)
+		if err != nil {
+			return nil, err
+		}
+		keys = append(keys, key)
+	}
+	return keys, nil
+}

@@ -1,0 +1,120 @@
+package redis
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strconv"
+
+	goredis "github.com/redis/go-redis/v9"
+
+	"github.com/humanhours/humanhours-go"
+)
+
+// Org implements humanhours.OrgStore.
+func (e *engine) Org(ctx context.Context, id string) (humanhours.Org, bool, error) {
+	var fields []any
+	err := e.client.do(ctx, func(ctx context.Context, c goredis.UniversalClient) error {
+		got, err := c.HMGet(ctx, e.base(id)+orgKey, "version", "settings").Result()
+		if err == nil {
+			err = ctx.Err()
+		}
+		if err == nil {
+			fields = got
+		}
+		return err
+	})
+	if err != nil {
+		return humanhours.Org{}, false, fmt.Errorf("redis: read org: %w", err)
+	}
+	if len(fields) != 2 || fields[0] == nil {
+		return humanhours.Org{}, false, nil
+	}
+	version, err := text(fields[0])
+	if err != nil {
+		return humanhours.Org{}, false, err
+	}
+	settings, err := text(fields[1])
+	if err != nil {
+		return humanhours.Org{}, false, err
+	}
+	var org humanhours.Org
+	if err := json.Unmarshal([]byte(settings), &org); err != nil {
+		return humanhours.Org{}, false, fmt.Errorf("redis: decode org: %w", err)
+	}
+	org.ID = id // as it is: JSON would mend invalid UTF-8 in it
+	if org.Version, err = strconv.ParseInt(version, 10, 64); err != nil {
+		return humanhours.Org{}, false, fmt.Errorf("redis: decode org: %w", err)
+	}
+	return org, true, nil
+}
+
+// UpdateOrg implements humanhours.OrgStore. Nothing is locked while f runs.
+func (e *engine) UpdateOrg(ctx context.Context, id string, f func(*humanhours.Org) ([]humanhours.Change, error)) (humanhours.Org, error) {
+	for {
+		org, found, err := e.Org(ctx, id)
+		if err != nil {
+			return humanhours.Org{}, err
+		}
+		if !found {
+			org = humanhours.Org{ID: id}
+		}
+		was := org.Version
+		changes, err := f(&org)
+		if err != nil {
+			return humanhours.Org{}, err
+		}
+		org.ID, org.Version = id, was+1
+		settings, err := json.Marshal(org)
+		if err != nil {
+			return humanhours.Org{}, fmt.Errorf("redis: encode org: %w", err)
+		}
+		args := []any{was, org.Version, rand.Text(), settings}
+		for _, change := range changes {
+			line, err := json.Marshal(change)
+			if err != nil {
+				return humanhours.Org{}, fmt.Errorf("redis: encode change: %w", err)
+			}
+			args = append(args, line)
+		}
+		base := e.base(id)
+		calls := []call{{script: e.scripts.org, keys: []string{base, base + orgKey}, args: args}}
+		e.client.run(ctx, calls)
+		if err := calls[0].err; err != nil {
+			return humanhours.Org{}, fmt.Errorf("redis: update org: %w", err)
+		}
+		switch calls[0].answer {
+		case "ok":
+			return org.Clone(), nil
+		case "changed":
+		default:
+			return humanhours.Org{}, errAnswer
+		}
+	}
+}
+
+// History implements humanhours.OrgStore.
+func (e *engine) History(ctx context.Context, id string) ([]humanhours.Change, error) {
+	var lines []string
+	err := e.client.do(ctx, func(ctx context.Context, c goredis.UniversalClient) error {
+		got, err := c.LRange(ctx, e.base(id)+historyKey, 0, -1).Result()
+		if err = errors.Join(err, ctx.Err()); err == nil {
+			lines = got
+		}
+		return err
+	})
+	if err != nil {
+		return nil, fmt.Errorf("redis: read history: %w", err)
+	}
+	var changes []humanhours.Change
+	for _, line := range lines {
+		var change humanhours.Change
+		if err := json.Unmarshal([]byte(line), &change); err != nil {
+			return nil, fmt.Errorf("redis: decode change: %w", err)
+		}
+		changes = append(changes, change)
+	}
+	return changes, nil
+}

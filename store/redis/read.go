@@ -1,0 +1,245 @@
+package redis
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strconv"
+	"time"
+
+	goredis "github.com/redis/go-redis/v9"
+
+	"github.com/humanhours/humanhours-go"
+)
+
+// How many chunks are read at once. The first reads of a query are small, because most want a page.
+const (
+	firstChunks = 8
+	mostChunks  = 256
+)
+
+// position is a place in an ordered stream of events.
+type position struct {
+	at int64
+	id string
+}
+
+func (p position) compare(o position) int {
+	return cmp.Or(cmp.Compare(p.at, o.at), cmp.Compare(p.id, o.id))
+}
+
+// candidate is an event of a chunk that was read; it is decoded when its id or itself is wanted.
+type candidate struct {
+	at    int64
+	r     record
+	event *humanhours.Event
+}
+
+// scan yields the events of a query. Each round asks which chunks come next and reads those, and yields what no later chunk can
+// come before. The next round starts behind that, so that nothing is kept between rounds but a position, and memory is bounded.
+func (e *engine) scan(ctx context.Context, q humanhours.EventQuery, yield func(humanhours.Event, error) bool) {
+	first, last := int64(-timeBias), int64(timeBias-1)
+	if !q.From.IsZero() {
+		first = max(first, ceil(q.From))
+	}
+	if !q.To.IsZero() {
+		last = min(last, ceil(q.To)-1)
+	}
+	var after *position
+	if !q.After.IsZero() {
+		after = &position{q.After.At.UnixMilli(), q.After.ID}
+		if q.Descending {
+			last = min(last, after.at)
+		} else {
+			first = max(first, after.at)
+		}
+	}
+	yielded := 0
+	for chunks := firstChunks; first <= last; chunks = min(2*chunks, max(mostChunks, chunks)) {
+		names, bound, complete, err := e.chunks(ctx, q, first, last, chunks)
+		if err != nil {
+			yield(humanhours.Event{}, err)
+			return
+		}
+		from, to := first, last
+		switch {
+		case complete:
+		case q.Descending && bound < last:
+			from = bound + 1
+		case !q.Descending && bound > first:
+			to = bound - 1
+		default: // so many chunks hold this one instant that more are needed to get anywhere
+			chunks *= 2
+			continue
+		}
+		found, err := e.load(ctx, q, names, from, to, after)
+		if err != nil {
+			yield(humanhours.Event{}, err)
+			return
+		}
+		for i := range found {
+			if err := ctx.Err(); err != nil {
+				yield(humanhours.Event{}, err)
+				return
+			}
+			event, err := found[i].decode(e.codec, q.Org)
+			if err != nil {
+				yield(humanhours.Event{}, err)
+				return
+			}
+			if !yield(*event, nil) {
+				return
+			}
+			if yielded++; yielded == q.Limit {
+				return
+			}
+		}
+		if complete {
+			return
+		}
+		if q.Descending {
+			last = from - 1
+		} else {
+			first = to + 1
+		}
+	}
+}
+
+// ceil is the first whole millisecond that is not before t.
+func ceil(t time.Time) int64 {
+	ms := t.UnixMilli()
+	if time.UnixMilli(ms).Before(t) {
+		ms++
+	}
+	return ms
+}
+
+// chunks calls chunks.lua.
+func (e *engine) chunks(ctx context.Context, q humanhours.EventQuery, first, last int64, most int) (names []string, bound int64, complete bool, err error) {
+	order, direction, base := "o", "up", e.base(q.Org)
+	if q.Order == humanhours.ByReceived {
+		order = "r"
+	}
+	if q.Descending {
+		direction = "down"
+	}
+	calls := []call{{script: e.scripts.chunks, keys: []string{base, base + metaKey}, args: []any{order, direction, first, last, most}}}
+	e.client.run(ctx, calls)
+	if err := calls[0].err; err != nil {
+		return nil, 0, false, fmt.Errorf("redis: read events: %w", err)
+	}
+	list, ok := calls[0].answer.([]any)
+	if !ok || len(list) == 0 {
+		return nil, 0, false, errAnswer
+	}
+	for i, item := range list {
+		s, err := text(item)
+		if err != nil {
+			return nil, 0, false, err
+		}
+		switch {
+		case i > 0:
+			names = append(names, base+chunkKey+s)
+		case s == "":
+			complete = true
+		default:
+			if bound, err = strconv.ParseInt(s, 10, 64); err != nil {
+				return nil, 0, false, errAnswer
+			}
+		}
+	}
+	return names, bound, complete, nil
+}
+
+// load reads chunks and returns what they have of a stretch of time, behind a position, in the order of the query.
+func (e *engine) load(ctx context.Context, q humanhours.EventQuery, names []string, from, to int64, after *position) ([]candidate, error) {
+	if len(names) == 0 {
+		return nil, nil
+	}
+	var texts []string
+	err := e.client.do(ctx, func(ctx context.Context, c goredis.UniversalClient) error {
+		pipe := c.Pipeline()
+		gets := make([]*goredis.StringCmd, len(names))
+		for i, name := range names {
+			gets[i] = pipe.Get(ctx, name)
+		}
+		_, _ = pipe.Exec(ctx) // every command has its own error
+		read := make([]string, len(names))
+		for i, get := range gets {
+			var err error
+			if read[i], err = get.Result(); errors.Is(err, goredis.Nil) {
+				return fmt.Errorf("the events in %q are gone; were they evicted or deleted? See maxmemory-policy", names[i])
+			} else if err != nil {
+				return err
+			}
+		}
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		texts = read
+		return nil
+	})
+	if err != nil {
+		return nil, fmt.Errorf("redis: read events: %w", err)
+	}
+	var found []candidate
+	for _, text := range texts {
+		for chunk := []byte(text); len(chunk) > 0; {
+			r, rest, err := cutRecord(chunk)
+			if err != nil {
+				return nil, err
+			}
+			chunk = rest
+			at := r.occurred
+			if q.Order == humanhours.ByReceived {
+				at = r.received
+			}
+			if from <= at && at <= to {
+				found = append(found, candidate{at: at, r: r})
+			}
+		}
+	}
+	var damaged error
+	place := func(c *candidate) position {
+		event, err := c.decode(e.codec, q.Org)
+		if err != nil {
+			damaged = err
+			return position{at: c.at}
+		}
+		return position{c.at, event.ID}
+	}
+	direction := 1
+	if q.Descending {
+		direction = -1
+	}
+	slices.SortFunc(found, func(a, b candidate) int { return direction * cmp.Compare(a.at, b.at) })
+	for i := 0; i < len(found); { // only events of one instant need their ids
+		j := i + 1
+		for j < len(found) && found[j].at == found[i].at {
+			j++
+		}
+		if j > i+1 {
+			slices.SortFunc(found[i:j], func(a, b candidate) int { return direction * place(&a).compare(place(&b)) })
+		}
+		i = j
+	}
+	if after != nil {
+		found = slices.DeleteFunc(found, func(c candidate) bool {
+			return c.at == after.at && direction*place(&c).compare(*after) <= 0
+		})
+	}
+	return found, damaged
+}
+
+func (c *candidate) decode(codec *codec, org string) (*humanhours.Event, error) {
+	if c.event == nil {
+		event, err := codec.decode(org, c.r)
+		if err != nil {
+			return nil, err
+		}
+		c.event = &event
+	}
+	return c.event, nil
+}
