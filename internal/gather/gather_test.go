@@ -1,0 +1,102 @@
+package gather
+
+import (
+	"context"
+	"errors"
+	"runtime"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+)
+
+func newDoubler(flush func([]int) []int, flights int) *Gatherer[int, int] {
+	return New(Config[int, int]{
+		Flush: flush, Failed: func(error) int { return -1 }, Size: func(*int) int { return 1 }, Closed: errors.New("closed"),
+		MaxItems: 16, MaxBytes: 1 << 20, MaxQueue: 64, Flights: flights,
+	})
+}
+
+func double(items []int) []int {
+	out := make([]int, len(items))
+	for i, n := range items {
+		out[i] = 2 * n
+	}
+	return out
+}
+
+// Package store has the tests of what a caller sees.
+func TestEveryCallerGetsItsOwn(t *testing.T) {
+	for _, flights := range []int{1, 3} {
+		g := newDoubler(double, flights)
+		var all sync.WaitGroup
+		for n := range 500 {
+			all.Go(func() { assert.Equal(t, []int{2 * n, -2 * n}, g.Do(context.Background(), []int{n, -n})) })
+		}
+		all.Wait()
+		g.Close()
+		assert.Equal(t, []int{-1}, g.Do(context.Background(), []int{1}))
+	}
+}
+
+func TestFlightsAreBounded(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var now, most atomic.Int64
+		g := newDoubler(func(items []int) []int {
+			most.Store(max(most.Load(), now.Add(1)))
+			time.Sleep(time.Second)
+			now.Add(-1)
+			return double(items)
+		}, 2)
+		var all sync.WaitGroup
+		for n := range 50 {
+			all.Go(func() { assert.Equal(t, []int{2 * n}, g.Do(context.Background(), []int{n})) })
+		}
+		all.Wait()
+		g.Close()
+		assert.EqualValues(t, 2, most.Load())
+	})
+}
+
+// Where the processors are busy, stepping aside once can take as long as many flushes: it must not be done before each of them.
+func TestStepsAsideLessOftenWhenThatTakesLong(t *testing.T) {
+	f := newDoubler(double, 1).flights[0]
+	const slow, fast = time.Duration(-1), time.Hour // flushes in whose time a step takes too long, or hardly any
+	before := 0
+	for range 3 {
+		f.settle(1, slow)
+		assert.Greater(t, f.unsettled, before, "it gives up for longer each time")
+		before = f.unsettled
+		for n := f.unsettled; n > 0; n-- {
+			f.settle(1, slow)
+			assert.Equal(t, n-1, f.unsettled)
+		}
+	}
+	for f.patience > 0 {
+		f.settle(1, fast)
+		assert.Zero(t, f.unsettled)
+	}
+	f.settle(0, slow)
+	assert.Zero(t, f.unsettled, "nobody was answered: there is nothing to step aside for")
+}
+
+func TestCloseLeavesNoGoroutine(t *testing.T) {
+	for range 30 {
+		g := newDoubler(double, 2)
+		var all sync.WaitGroup
+		for n := range 8 {
+			all.Go(func() { g.Do(context.Background(), []int{n}) })
+		}
+		all.Wait()
+		g.Close()
+		stacks := make([]byte, 1<<20)
+		stacks = stacks[:runtime.Stack(stacks, true)]
+		if strings.Contains(string(stacks), ").run(") {
+			t.Fatalf("a goroutine still runs after Close:\n%s", stacks)
+		}
+	}
+}
