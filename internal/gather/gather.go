@@ -12,7 +12,7 @@ import (
 	"time"
 )
 
-// Config configures a Gatherer. Every field but Flights must be set.
+// Config configures a Gatherer. Every field but Timeout and Flights must be set.
 type Config[In, Out any] struct {
 	// Flush carries out the items of several requests and returns one result for each, in order. It must end by itself.
 	Flush func(items []In) []Out
@@ -22,6 +22,8 @@ type Config[In, Out any] struct {
 	Size func(item *In) int
 	// Closed is the error of requests that come after Close.
 	Closed error
+	// Timeout is after how long in flight requests are answered with context.DeadlineExceeded, whatever becomes of the flush. 0: never.
+	Timeout time.Duration
 
 	MaxItems int // of one flush
 	MaxBytes int // of one flush; a single item may be larger
@@ -45,10 +47,11 @@ type Gatherer[In, Out any] struct {
 
 // request is one Do, or a part of one that is larger than a flush.
 type request[In, Out any] struct {
-	ctx   context.Context
-	items []In
-	bytes int
-	done  chan []Out // has room for the one answer, so that answering never waits
+	ctx      context.Context
+	items    []In
+	bytes    int
+	done     chan []Out // has room for the one answer, so that answering never waits
+	answered atomic.Bool
 }
 
 // flight is one that flushes.
@@ -236,6 +239,14 @@ func (g *Gatherer[In, Out]) flush(group []*request[In, Out]) {
 			items = append(items, r.items...)
 		}
 	}
+	if g.cfg.Timeout > 0 {
+		watch := time.AfterFunc(g.cfg.Timeout, func() {
+			for _, r := range group {
+				g.answer(r, g.failed(len(r.items), context.DeadlineExceeded))
+			}
+		})
+		defer watch.Stop()
+	}
 	results := g.carryOut(items)
 	for _, r := range group {
 		g.answer(r, results[:len(r.items):len(r.items)])
@@ -257,9 +268,12 @@ func (g *Gatherer[In, Out]) carryOut(items []In) (results []Out) {
 	return results
 }
 
+// answer gives a request its results, if it has none yet.
 func (g *Gatherer[In, Out]) answer(r *request[In, Out], results []Out) {
-	r.done <- results
-	g.accepted.Done()
+	if r.answered.CompareAndSwap(false, true) {
+		r.done <- results
+		g.accepted.Done()
+	}
 }
 
 // failed is n results with one error.

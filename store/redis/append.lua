@@ -1,18 +1,18 @@
--- Appends entries of one org, in order, as one step. KEYS[1] is the base of the org's keys, which share its hash slot.
--- ARGV: the number of entries, then for each of them
---   >dddddddB  At, occurred, received, expiry of the key (Unix ms), cap in two limbs, month as year * 12 + month - 1, flags (1: test)
---   the field of its id
---   the field of its key (20 bytes) and its fingerprint (16 bytes), or nothing
---   its record
--- Lua does not roll back, so everything is read and decided before the first write, and no write after it can fail for what is in
--- the data. Numbers of Lua are doubles: counters that may be larger are compared in two limbs and added by Redis.
--- Answers a string with a letter for each entry, and then in order what the letters need:
---   c created   q refused by the cap   o the counter is full
---   s the id is stored, r the key replays, m it does with another fingerprint: the record
---   S R M the same, of an entry of this group: its number
-local n = tonumber(ARGV[1])
-local week, full, limb = 604800000, 8000, 10000000000
-
+-- Appends entries of one org as one step. Their ids differ, and so do their keys. ARGV:
+--   1 n, the number of entries            2 month of receipt, as year * 12 + month - 1
+--   3 1 if they count for the quota       4 5 cap in two limbs; both 0: none
+--   6 the week in which they occurred     7 bucket of their keys, or nothing: they have none
+--   8 how long that bucket is kept (ms)   9 10 first and last instant of occurrence   11 12 of receipt
+--   13 At of each, in six bytes           then three times n: field of the id, record, field of the key if they have any
+-- Lua does not roll back, so everything is read and decided before the first write, and nothing after it can fail for what is in the data.
+-- Numbers of Lua are doubles: counters are compared in two limbs and added by Redis.
+-- Answers a letter for each entry, and then in order what the letters need:
+--   c created      s the id is stored: the record         r the key replays, m it does with another fingerprint: the record
+--   q refused by the cap   o the counter of the month is full
+local n, full, limb, minute = tonumber(ARGV[1]), 16000, 10000000000, 60000
+local ids, records, keys = 14, 14 + n, 14 + 2 * n
+local keyed, counted = ARGV[7] ~= '', ARGV[3] == '1'
+local function whole(number) return string.format('%.0f', number) end
 local function limbs(s)
   if not s then return 0, 0 end
   if #s <= 10 then return 0, tonumber(s) end
@@ -20,186 +20,141 @@ local function limbs(s)
 end
 
 -- What is there already.
-local ats, ids, keys, keyOf, earliest = {}, {}, {}, {}, nil
-for i = 1, n do
-  local p = 4 * i - 2
-  local at = struct.unpack('>d', ARGV[p])
-  ats[i], ids[i] = at, ARGV[p + 1]
-  if ARGV[p + 2] ~= '' then
-    keys[#keys + 1] = string.sub(ARGV[p + 2], 1, 20)
-    keyOf[i] = keys[#keys]
-    if not earliest or at < earliest then earliest = at end
-  end
-end
-local known = redis.call('HMGET', base .. ':i', unpack(ids))
-local meta = redis.call('HMGET', base .. ':m', 'n', 'b', 'so', 'sr')
-local holders, live = {}, {}
-if meta[2] then
-  for g in string.gmatch(meta[2], '%S+') do live[#live + 1] = tonumber(g) end
-end
-if #keys > 0 then
-  for _, g in ipairs(live) do
-    if g >= math.floor(earliest / bucket) then
-      local found = redis.call('HMGET', base .. ':k:' .. g, unpack(keys))
-      for j = 1, #keys do
-        if found[j] then
-          -- Of two records of one key the later claim is the one that expires later.
-          local expires = struct.unpack('>I6', found[j], 7) - bias
-          local before = holders[keys[j]]
-          if not before or expires > before.expires then
-            holders[keys[j]] = { expires = expires, loc = string.sub(found[j], 1, 6), print = string.sub(found[j], 13, 28) }
-          end
-        end
+local known = redis.call('HMGET', base .. ':i', unpack(ARGV, ids, ids + n - 1))
+local meta = redis.call('HMGET', base .. ':m', 'n', 'b', 'so', 'sr', 't' .. ARGV[6])
+local holders, isLive, live = {}, false, {}
+if keyed then
+  local earliest
+  for g in string.gmatch(meta[2] or '', '%S+') do
+    live[#live + 1] = g
+    isLive = isLive or g == ARGV[7]
+    if not earliest then
+      for i = 1, n do
+        local at = struct.unpack('>I6', ARGV[13], 6 * i - 5) - bias
+        if i == 1 or at < earliest then earliest = at end
+      end
+    end
+    if tonumber(g) >= math.floor(earliest / bucket) then
+      local found = redis.call('HMGET', base .. ':k:' .. g, unpack(ARGV, keys, keys + n - 1))
+      for i = 1, n do
+        if found[i] then holders[i] = later(holders[i], record(found[i])) end
       end
     end
   end
+end
+local room
+if counted and (ARGV[4] ~= '0' or ARGV[5] ~= '0') then
+  local high, low = limbs(redis.call('HGET', base .. ':u', ARGV[2]))
+  room = (tonumber(ARGV[4]) - high) * limb + (tonumber(ARGV[5]) - low)
 end
 
 -- What becomes of each entry.
-local letters, extras, planned, created, used = {}, {}, {}, {}, {}
+local letters, extras, accepted = {}, {}, {}
 for i = 1, n do
-  local p = 4 * i - 2
-  local at, occurred, received, expires, capHigh, capLow, month, flags = struct.unpack('>dddddddB', ARGV[p])
-  local key, letter = keyOf[i], nil
-  local holder = key and holders[key]
+  local holder, letter = holders[i], 'c'
   if known[i] then
     letter, extras[#extras + 1] = 's', record(known[i])
-  elseif created[ids[i]] then
-    letter, extras[#extras + 1] = 'S', tostring(created[ids[i]])
-  elseif holder and at < holder.expires then
-    local same = holder.print == string.sub(ARGV[p + 2], 21)
-    if holder.entry then
-      letter, extras[#extras + 1] = same and 'R' or 'M', tostring(holder.entry)
-    else
-      letter, extras[#extras + 1] = same and 'r' or 'm', record(holder.loc)
-    end
+  elseif holder and string.sub(ARGV[13], 6 * i - 5, 6 * i) < expiry(holder) then
+    letter = fingerprint(holder) == fingerprint(ARGV[records + i - 1]) and 'r' or 'm'
+    extras[#extras + 1] = holder
+  elseif room and room <= 0 then
+    letter = 'q'
   else
-    local count
-    if flags % 2 == 0 then
-      count = used[month]
-      if not count then
-        local high, low = limbs(redis.call('HGET', base .. ':u', month))
-        count = { high = high, low = low, added = 0 }
-        used[month] = count
-      end
-      if (capHigh > 0 or capLow > 0) and (count.high > capHigh or count.high == capHigh and count.low >= capLow) then
-        letter = 'q'
-      elseif count.high > 922337203 or count.high == 922337203 and count.low >= 6854775807 then
-        letter = 'o'
-      end
-    end
-    if not letter then
-      letter = 'c'
-      if count then
-        count.added, count.low = count.added + 1, count.low + 1
-        if count.low >= limb then count.high, count.low = count.high + 1, count.low - limb end
-      end
-      created[ids[i]] = i
-      if key then holders[key] = { expires = expires, print = string.sub(ARGV[p + 2], 21), entry = i } end
-      planned[#planned + 1] = { i = i, occurred = occurred, received = received, expires = expires, week = math.floor(occurred / week) }
-    end
+    if room then room = room - 1 end
+    accepted[#accepted + 1] = i
   end
   letters[i] = letter
 end
+if #accepted == 0 then return { table.concat(letters), unpack(extras) } end
 
-if #planned == 0 then return { table.concat(letters), unpack(extras) } end
-
--- Where the new ones go: to the open chunk of the week in which they occurred, so that a chunk spans no more than a week either way.
-local last, tails, closed = tonumber(meta[1] or 0), {}, {}
-for _, e in ipairs(planned) do
-  local body = ARGV[4 * e.i + 1]
-  local tail = tails[e.week]
-  if not tail then
-    local text = redis.call('HGET', base .. ':m', 't' .. e.week)
-    if text then
-      local v = {}
-      for word in string.gmatch(text, '%S+') do v[#v + 1] = tonumber(word) end
-      tail = { chunk = v[1], stored = v[2], size = v[2], from = v[3], to = v[4], first = v[5], latest = v[6], parts = {} }
-      tails[e.week] = tail
-    end
+-- From here on it is written. A counter that is full is the one thing that can still refuse, so it comes first.
+if counted then
+  local added = redis.pcall('HINCRBY', base .. ':u', ARGV[2], #accepted)
+  if type(added) == 'table' and added.err then
+    for _, i in ipairs(accepted) do letters[i] = 'o' end
+    return { table.concat(letters), unpack(extras) }
   end
-  if tail and (tail.size > 0 and tail.size + #body > full or
-      math.max(tail.latest, e.received) - math.min(tail.first, e.received) > week) then
-    closed[#closed + 1], tail = tail, nil
-  end
-  if not tail then
-    last = last + 1
-    tail = { chunk = last, stored = 0, size = 0, from = e.occurred, to = e.occurred, first = e.received, latest = e.received, parts = {}, changed = 15 }
-    tails[e.week] = tail
-  end
-  e.loc = struct.pack('>I4I2', tail.chunk, tail.size)
-  tail.parts[#tail.parts + 1] = body
-  tail.size = tail.size + #body
-  if e.occurred < tail.from then tail.from, tail.moved = e.occurred, true end
-  if e.occurred > tail.to then tail.to, tail.moved = e.occurred, true end
-  if e.received < tail.first then tail.first, tail.moved = e.received, true end
-  if e.received > tail.latest then tail.latest, tail.moved = e.received, true end
 end
 
--- From here on it is written.
-local spanOccurred, spanReceived = tonumber(meta[3] or 0), tonumber(meta[4] or 0)
-local set = { 'n', last }
-local function whole(number) return string.format('%.0f', number) end
-local function write(tail, isClosed)
-  if #tail.parts == 0 then return end
-  local key, text = base .. ':e:' .. tail.chunk, table.concat(tail.parts)
-  if tail.stored == 0 then
+-- New records go to the open chunk of the week in which they occurred, so that chunks span little time. The instants that are
+-- kept of a chunk are those of whole minutes around it, or every call would change them.
+local last = tonumber(meta[1] or 0)
+local set = {}
+local tail = { 0, 0, 0, 0, 0, 0 } -- chunk, size, and the minutes: occurred from and to, received from and to
+local moved = { false, false, false, false }
+local from, to = math.floor(ARGV[9] / minute) * minute, math.ceil(ARGV[10] / minute) * minute
+local first, latest = math.floor(ARGV[11] / minute) * minute, math.ceil(ARGV[12] / minute) * minute
+local stored, parts, size = 0, {}, 0
+
+local function begin()
+  last = last + 1
+  tail, stored, size, parts, moved = { last, 0, from, to, first, latest }, 0, 0, {}, { true, true, true, true }
+end
+
+local function finish(isFull)
+  if #parts == 0 then return end
+  local key, text = base .. ':e:' .. whole(tail[1]), table.concat(parts)
+  if stored == 0 then
     redis.call('SET', key, text)
-  elseif isClosed then
+  elseif isFull then
     redis.call('SET', key, redis.call('GET', key) .. text) -- APPEND leaves room for more, up to as much again
   else
     redis.call('APPEND', key, text)
   end
-  if tail.moved or tail.stored == 0 then
-    redis.call('ZADD', base .. ':of', whole(tail.from), tail.chunk)
-    redis.call('ZADD', base .. ':ot', whole(tail.to), tail.chunk)
-    redis.call('ZADD', base .. ':rf', whole(tail.first), tail.chunk)
-    redis.call('ZADD', base .. ':rt', whole(tail.latest), tail.chunk)
-    spanOccurred, spanReceived = math.max(spanOccurred, tail.to - tail.from), math.max(spanReceived, tail.latest - tail.first)
+  for i, name in ipairs({ ':of', ':ot', ':rf', ':rt' }) do
+    if moved[i] then redis.call('ZADD', base .. name, whole(tail[i + 2]), whole(tail[1])) end
   end
-end
-for _, tail in ipairs(closed) do write(tail, true) end
-for w, tail in pairs(tails) do
-  write(tail, false)
-  set[#set + 1] = 't' .. w
-  set[#set + 1] = table.concat({ tail.chunk, tail.size, whole(tail.from), whole(tail.to), whole(tail.first), whole(tail.latest) }, ' ')
+  if tail[4] - tail[3] > tonumber(meta[3] or 0) then meta[3] = whole(tail[4] - tail[3]); set[#set + 1] = 'so'; set[#set + 1] = meta[3] end
+  if tail[6] - tail[5] > tonumber(meta[4] or 0) then meta[4] = whole(tail[6] - tail[5]); set[#set + 1] = 'sr'; set[#set + 1] = meta[4] end
 end
 
-local index, claims, ttls = {}, {}, {}
-for _, e in ipairs(planned) do
-  index[#index + 1], index[#index + 2] = ids[e.i], e.loc
-  local key = keyOf[e.i]
-  if key then
-    local g = math.floor(e.expires / bucket)
-    local claim = claims[g]
-    if not claim then claim = {}; claims[g] = claim end
-    claim[#claim + 1], claim[#claim + 2] = key, e.loc .. struct.pack('>I6', e.expires + bias) .. string.sub(ARGV[4 * e.i], 21)
-    -- Until nobody's clock can be before the end of the bucket: a bucket more.
-    ttls[g] = math.max(ttls[g] or 0, (g + 2) * bucket - ats[e.i])
+if meta[5] then
+  local i = 0
+  for word in string.gmatch(meta[5], '%S+') do i = i + 1; tail[i] = tonumber(word) end
+  stored, size = tail[2], tail[2]
+  if math.max(tail[6], latest) - math.min(tail[5], first) > 604800000 then
+    begin()
+  else
+    if from < tail[3] then tail[3], moved[1] = from, true end
+    if to > tail[4] then tail[4], moved[2] = to, true end
+    if first < tail[5] then tail[5], moved[3] = first, true end
+    if latest > tail[6] then tail[6], moved[4] = latest, true end
   end
+else
+  begin()
 end
+
+local index, claims = {}, {}
+for at, i in ipairs(accepted) do
+  local body = ARGV[records + i - 1]
+  if size > 0 and size + #body > full then
+    finish(true)
+    begin()
+  end
+  local place = struct.pack('>I4I2', tail[1], size)
+  parts[#parts + 1] = body
+  size = size + #body
+  index[2 * at - 1], index[2 * at] = ARGV[ids + i - 1], place
+  if keyed then claims[2 * at - 1], claims[2 * at] = ARGV[keys + i - 1], place end
+end
+finish(false)
 redis.call('HSET', base .. ':i', unpack(index))
-local buckets, had = {}, {}
-for _, g in ipairs(live) do had[g] = true end
-for g, claim in pairs(claims) do
-  local key = base .. ':k:' .. g
-  redis.call('HSET', key, unpack(claim))
-  if redis.call('PTTL', key) < ttls[g] then redis.call('PEXPIRE', key, whole(ttls[g])) end
-  if not had[g] then
-    had[g] = true
-    buckets[#buckets + 1] = g
+if keyed then
+  local key = base .. ':k:' .. ARGV[7]
+  redis.call('HSET', key, unpack(claims))
+  if redis.call('PTTL', key) < tonumber(ARGV[8]) then redis.call('PEXPIRE', key, ARGV[8]) end
+  if not isLive then -- and those that are gone need not be asked any more
+    local still = { ARGV[7] }
+    for _, g in ipairs(live) do
+      if redis.call('EXISTS', base .. ':k:' .. g) == 1 then still[#still + 1] = g end
+    end
+    set[#set + 1], set[#set + 2] = 'b', table.concat(still, ' ')
   end
 end
-if #buckets > 0 then
-  for _, g in ipairs(live) do -- those that are gone need not be asked any more
-    if claims[g] or redis.call('EXISTS', base .. ':k:' .. g) == 1 then buckets[#buckets + 1] = g end
-  end
-  set[#set + 1], set[#set + 2] = 'b', table.concat(buckets, ' ')
-end
-for month, count in pairs(used) do
-  if count.added > 0 then redis.call('HINCRBY', base .. ':u', month, count.added) end
-end
-set[#set + 1], set[#set + 2] = 'so', whole(spanOccurred)
-set[#set + 1], set[#set + 2] = 'sr', whole(spanReceived)
+if whole(last) ~= meta[1] then set[#set + 1], set[#set + 2] = 'n', whole(last) end
+tail[2] = size
+for i = 1, 6 do tail[i] = whole(tail[i]) end
+set[#set + 1], set[#set + 2] = 't' .. ARGV[6], table.concat(tail, ' ')
 redis.call('HSET', base .. ':m', unpack(set))
+if #accepted == n then return 'c' end
 return { table.concat(letters), unpack(extras) }

@@ -14,19 +14,22 @@ import (
 // A record is an event as it is kept in Redis, where memory is what costs:
 //
 //	3 bytes   length of what follows, big-endian
-//	1 byte    recordVersion
+//	1 byte    plainRecord or keyedRecord
 //	6 bytes   received_at in Unix milliseconds + timeBias, big-endian
 //	6 bytes   occurred_at, likewise
+//	22 bytes  if the event claims an idempotency key: when it is free again, likewise, and the fingerprint of the request
 //	the rest  the event's stored encoding, in which codes stand for its field names and for common values
 //
 // The stored encoding is JSON, and in JSON no byte below 0x20 stands for itself but white space. So such a byte is free to be a code,
 // whatever a client puts into its metadata, and a field that a later release adds is kept as the text that it is.
 const (
-	recordVersion = 1
-	lengthBytes   = 3
-	headBytes     = lengthBytes + 1 + 6 + 6
-	maxRecord     = 1<<24 - 1
-	timeBias      = 1 << 47 // makes years before 1970 positive
+	plainRecord = 1
+	keyedRecord = 2
+	lengthBytes = 3
+	headBytes   = lengthBytes + 1 + 6 + 6
+	claimBytes  = 6 + 16
+	maxRecord   = 1<<24 - 1
+	timeBias    = 1 << 47 // makes years before 1970 positive
 )
 
 // Codes that have arguments, or none to speak of. A wide code is followed by a second byte.
@@ -116,13 +119,15 @@ var (
 
 // codec finds fragments. It is immutable.
 type codec struct {
-	single [256]string              // by code; empty: no fragment
-	by     map[[fingers]byte][]code // by the first bytes of the fragment, longest first
-	starts [256]bool                // bytes that a fragment starts with
+	single [256]string // by code; empty: no fragment
+	by     [256][]code // by hash of the first bytes of the fragment, longest first
+	starts [256]bool   // bytes that a fragment starts with
 }
 
 // fingers is how many bytes of a fragment are looked at to find it. None is shorter.
 const fingers = 6
+
+func hash(text []byte) byte { return text[2]*3 ^ text[3]*5 ^ text[4]*17 ^ text[5]*29 }
 
 type code struct {
 	text  string
@@ -130,9 +135,9 @@ type code struct {
 }
 
 func newCodec() *codec {
-	c := &codec{by: make(map[[fingers]byte][]code)}
+	c := &codec{}
 	add := func(k code) {
-		first := [fingers]byte([]byte(k.text[:fingers]))
+		first := hash([]byte(k.text))
 		list := append(c.by[first], k)
 		for i := len(list) - 1; i > 0 && len(list[i].text) > len(list[i-1].text); i-- {
 			list[i], list[i-1] = list[i-1], list[i]
@@ -158,16 +163,29 @@ const (
 	ulidPrefix    = "evt_"
 )
 
-// appendRecord appends the record of an event.
-func (c *codec) appendRecord(dst []byte, e *humanhours.Event) ([]byte, error) {
+// claim is what a record says of the key of its event.
+type claim struct {
+	expires     int64 // Unix milliseconds
+	fingerprint humanhours.Fingerprint
+}
+
+// appendRecord appends the record of an event; claim is nil if the event has no key.
+func (c *codec) appendRecord(dst []byte, e *humanhours.Event, claim *claim) ([]byte, error) {
 	start := len(dst)
 	received, occurred := e.ReceivedAt.UnixMilli(), e.OccurredAt.UnixMilli()
 	if !inRange(received) || !inRange(occurred) {
 		return dst, errors.New("redis: an instant of the event is out of range")
 	}
-	dst = append(dst, 0, 0, 0, recordVersion)
+	version := byte(plainRecord)
+	if claim != nil {
+		version = keyedRecord
+	}
+	dst = append(dst, 0, 0, 0, version)
 	dst = appendInstant(dst, received)
 	dst = appendInstant(dst, occurred)
+	if claim != nil {
+		dst = append(appendInstant(dst, claim.expires), claim.fingerprint[:]...)
+	}
 	var buf [1024]byte
 	dst = c.compress(dst, e.AppendStored(buf[:0]), received, occurred)
 	n := len(dst) - start - lengthBytes
@@ -196,11 +214,15 @@ func (c *codec) compress(dst, text []byte, received, occurred int64) []byte {
 	var scratch [64]byte
 	for len(text) > 0 {
 		if !c.starts[text[0]] || len(text) < fingers {
-			dst = append(dst, text[0])
-			text = text[1:]
+			n := 1
+			for n < len(text) && !c.starts[text[n]] {
+				n++
+			}
+			dst = append(dst, text[:n]...)
+			text = text[n:]
 			continue
 		}
-		if text[0] == ',' {
+		if text[0] == ',' && (text[2] == 'r' || text[2] == 'o' || text[2] == 'e') {
 			if rest, ok := cutInstant(text, receivedField, received, scratch[:0]); ok {
 				dst, text = append(dst, codeReceived), rest
 				continue
@@ -215,7 +237,7 @@ func (c *codec) compress(dst, text []byte, received, occurred int64) []byte {
 			}
 		}
 		found := false
-		for _, k := range c.by[[fingers]byte(text[:fingers])] {
+		for _, k := range c.by[hash(text)] {
 			if len(text) >= len(k.text) && string(text[:len(k.text)]) == k.text {
 				dst, text, found = append(dst, k.bytes...), text[len(k.text):], true
 				break
@@ -273,12 +295,16 @@ func cutRecord(chunk []byte) (r record, rest []byte, err error) {
 		return r, nil, errCorrupt
 	}
 	n := int(chunk[0])<<16 | int(chunk[1])<<8 | int(chunk[2])
-	if n < headBytes-lengthBytes || len(chunk) < lengthBytes+n || chunk[lengthBytes] != recordVersion {
+	start := headBytes
+	if chunk[lengthBytes] == keyedRecord {
+		start += claimBytes
+	}
+	if version := chunk[lengthBytes]; lengthBytes+n < start || len(chunk) < lengthBytes+n || version != plainRecord && version != keyedRecord {
 		return r, nil, errCorrupt
 	}
 	r.received = instantAt(chunk[lengthBytes+1:])
 	r.occurred = instantAt(chunk[lengthBytes+7:])
-	r.body = chunk[headBytes : lengthBytes+n]
+	r.body = chunk[start : lengthBytes+n]
 	return r, chunk[lengthBytes+n:], nil
 }
 

@@ -34,7 +34,7 @@ func TestRecordsComeBack(t *testing.T) {
 			e.AgentID, e.Model = `","task_type":"`, "\x1f\x01"
 		}
 		var err error
-		chunk, err = c.appendRecord(chunk, &e)
+		chunk, err = c.appendRecord(chunk, &e, map[bool]*claim{true: {expires: int64(n)}}[n%2 == 0])
 		require.NoError(t, err)
 		want = append(want, e)
 	}
@@ -70,7 +70,7 @@ func TestCodesAreUnambiguous(t *testing.T) {
 func TestEventsOutsideOfTimeAreRefused(t *testing.T) {
 	e := storetest.Event("acme", 1)
 	e.OccurredAt = time.UnixMilli(timeBias)
-	_, err := newCodec().appendRecord(nil, &e)
+	_, err := newCodec().appendRecord(nil, &e, nil)
 	require.Error(t, err)
 }
 
@@ -99,7 +99,7 @@ func FuzzCompress(f *testing.F) {
 func FuzzCutRecord(f *testing.F) {
 	c := newCodec()
 	e := storetest.Event("acme", 1)
-	record, err := c.appendRecord(nil, &e)
+	record, err := c.appendRecord(nil, &e, nil)
 	if err != nil {
 		f.Fatal(err)
 	}
@@ -138,7 +138,7 @@ func BenchmarkAppendRecord(b *testing.B) {
 	var dst []byte
 	b.ReportAllocs()
 	for b.Loop() {
-		dst, _ = c.appendRecord(dst[:0], &e)
+		dst, _ = c.appendRecord(dst[:0], &e, nil)
 	}
 	b.ReportMetric(float64(len(dst)), "bytes")
 	b.ReportMetric(float64(len(text)), "json-bytes")

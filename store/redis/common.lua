@@ -13,3 +13,14 @@ local function record(place)
   return redis.call('GETRANGE', key, at, at + 2 + struct.unpack('>I3', head))
 end
 
+-- Of a record that claims a key: when the key is free again, as bytes that sort as instants do, and the fingerprint of its request.
+local function expiry(body) return string.sub(body, 17, 22) end
+local function fingerprint(body) return string.sub(body, 23, 38) end
+
+-- later returns which of two records holds their key: the later claim is the one that expires later. One that is gone ('') holds
+-- it longest, so that it is noticed.
+local function later(one, other)
+  if one and (one == '' or other ~= '' and expiry(one) > expiry(other)) then return one end
+  return other
+end
+

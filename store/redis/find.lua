@@ -4,15 +4,14 @@ if ARGV[1] == 'id' then
   local loc = redis.call('HGET', base .. ':i', ARGV[2])
   return loc and { 'e', record(loc) } or {}
 end
-local at, latest = tonumber(ARGV[3]), nil
+local at, holder = tonumber(ARGV[3]), nil
 for g in string.gmatch(redis.call('HGET', base .. ':m', 'b') or '', '%S+') do
   if tonumber(g) >= math.floor(at / bucket) then
     local found = redis.call('HGET', base .. ':k:' .. g, ARGV[2])
-    if found then
-      local expires = struct.unpack('>I6', found, 7) - bias
-      if not latest or expires > latest.expires then latest = { expires = expires, found = found } end
-    end
+    if found then holder = later(holder, record(found)) end
   end
 end
-if not latest or at >= latest.expires then return {} end
-return { string.sub(latest.found, 13, 28) == ARGV[4] and 'r' or 'm', record(string.sub(latest.found, 1, 6)) }
+if not holder then return {} end
+if holder == '' then return { 'r', '' } end
+if at + bias >= struct.unpack('>I6', expiry(holder)) then return {} end
+return { fingerprint(holder) == ARGV[4] and 'r' or 'm', holder }

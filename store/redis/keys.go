@@ -24,7 +24,7 @@ const (
 	apiKeysOf  = ":o:" // and the tag of an org: set of ids
 )
 
-func (e *engine) keysBase() string { return e.cfg.Prefix + apiKeysTag }
+func (s *Store) keysBase() string { return s.cfg.Prefix + apiKeysTag }
 
 // storedKey is a key as it is written. Any bytes are an org, and not all of them are JSON.
 type storedKey struct {
@@ -50,10 +50,10 @@ func decodeKey(id, settings, revoked string) (humanhours.APIKey, error) {
 }
 
 // keyCall calls key.lua.
-func (e *engine) keyCall(ctx context.Context, id string, args ...any) (key humanhours.APIKey, what string, err error) {
-	base := e.keysBase()
-	calls := []call{{script: e.scripts.key, keys: []string{base, base + apiKeys}, args: args}}
-	e.client.run(ctx, calls)
+func (s *Store) keyCall(ctx context.Context, id string, args ...any) (key humanhours.APIKey, what string, err error) {
+	base := s.keysBase()
+	calls := []call{{script: s.scripts.key, keys: []string{base, base + apiKeys}, args: args}}
+	s.client.run(ctx, calls)
 	if err := calls[0].err; err != nil {
 		return key, "", fmt.Errorf("redis: write API key: %w", err)
 	}
@@ -75,7 +75,7 @@ func (e *engine) keyCall(ctx context.Context, id string, args ...any) (key human
 }
 
 // PutKey implements humanhours.KeyStore.
-func (e *engine) PutKey(ctx context.Context, key humanhours.APIKey) (stored humanhours.APIKey, created bool, err error) {
+func (s *Store) PutKey(ctx context.Context, key humanhours.APIKey) (stored humanhours.APIKey, created bool, err error) {
 	key.CreatedAt = instant(key.CreatedAt)
 	if !key.RevokedAt.IsZero() {
 		key.RevokedAt = instant(key.RevokedAt)
@@ -84,7 +84,7 @@ func (e *engine) PutKey(ctx context.Context, key humanhours.APIKey) (stored huma
 	if err != nil {
 		return humanhours.APIKey{}, false, fmt.Errorf("redis: encode API key: %w", err)
 	}
-	stored, what, err := e.keyCall(ctx, key.ID, "put", key.ID, settings, rand.Text(), apiKeysOf+tag(key.Org))
+	stored, what, err := s.keyCall(ctx, key.ID, "put", key.ID, settings, rand.Text(), apiKeysOf+tag(key.Org))
 	if err != nil {
 		return humanhours.APIKey{}, false, err
 	}
@@ -92,8 +92,8 @@ func (e *engine) PutKey(ctx context.Context, key humanhours.APIKey) (stored huma
 }
 
 // RevokeKey implements humanhours.KeyStore.
-func (e *engine) RevokeKey(ctx context.Context, id string, at time.Time) (humanhours.APIKey, bool, error) {
-	key, what, err := e.keyCall(ctx, id, "revoke", id, at.UnixMilli())
+func (s *Store) RevokeKey(ctx context.Context, id string, at time.Time) (humanhours.APIKey, bool, error) {
+	key, what, err := s.keyCall(ctx, id, "revoke", id, at.UnixMilli())
 	if err != nil || what == "" {
 		return humanhours.APIKey{}, false, err
 	}
@@ -101,8 +101,8 @@ func (e *engine) RevokeKey(ctx context.Context, id string, at time.Time) (humanh
 }
 
 // Key implements humanhours.KeyStore.
-func (e *engine) Key(ctx context.Context, id string) (humanhours.APIKey, bool, error) {
-	keys, err := e.readKeys(ctx, []string{id})
+func (s *Store) Key(ctx context.Context, id string) (humanhours.APIKey, bool, error) {
+	keys, err := s.readKeys(ctx, []string{id})
 	if err != nil || len(keys) == 0 {
 		return humanhours.APIKey{}, false, err
 	}
@@ -110,10 +110,10 @@ func (e *engine) Key(ctx context.Context, id string) (humanhours.APIKey, bool, e
 }
 
 // Keys implements humanhours.KeyStore.
-func (e *engine) Keys(ctx context.Context, org string) ([]humanhours.APIKey, error) {
+func (s *Store) Keys(ctx context.Context, org string) ([]humanhours.APIKey, error) {
 	var ids []string
-	err := e.client.do(ctx, func(ctx context.Context, c goredis.UniversalClient) error {
-		got, err := c.SMembers(ctx, e.keysBase()+apiKeysOf+tag(org)).Result()
+	err := s.client.do(ctx, func(ctx context.Context, c goredis.UniversalClient) error {
+		got, err := c.SMembers(ctx, s.keysBase()+apiKeysOf+tag(org)).Result()
 		if err = errors.Join(err, ctx.Err()); err == nil {
 			ids = got
 		}
@@ -122,7 +122,7 @@ func (e *engine) Keys(ctx context.Context, org string) ([]humanhours.APIKey, err
 	if err != nil {
 		return nil, fmt.Errorf("redis: read API keys: %w", err)
 	}
-	keys, err := e.readKeys(ctx, ids)
+	keys, err := s.readKeys(ctx, ids)
 	if err != nil {
 		return nil, err
 	}
@@ -133,7 +133,7 @@ func (e *engine) Keys(ctx context.Context, org string) ([]humanhours.APIKey, err
 }
 
 // readKeys returns those keys that there are.
-func (e *engine) readKeys(ctx context.Context, ids []string) ([]humanhours.APIKey, error) {
+func (s *Store) readKeys(ctx context.Context, ids []string) ([]humanhours.APIKey, error) {
 	if len(ids) == 0 {
 		return nil, ctx.Err()
 	}
@@ -142,8 +142,8 @@ func (e *engine) readKeys(ctx context.Context, ids []string) ([]humanhours.APIKe
 		fields = append(fields, id, id+":revoked")
 	}
 	var values []any
-	err := e.client.do(ctx, func(ctx context.Context, c goredis.UniversalClient) error {
-		got, err := c.HMGet(ctx, e.keysBase()+apiKeys, fields...).Result()
+	err := s.client.do(ctx, func(ctx context.Context, c goredis.UniversalClient) error {
+		got, err := c.HMGet(ctx, s.keysBase()+apiKeys, fields...).Result()
 		if err = errors.Join(err, ctx.Err()); err == nil {
 			values = got
 		}

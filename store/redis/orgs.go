@@ -14,10 +14,10 @@ import (
 )
 
 // Org implements humanhours.OrgStore.
-func (e *engine) Org(ctx context.Context, id string) (humanhours.Org, bool, error) {
+func (s *Store) Org(ctx context.Context, id string) (humanhours.Org, bool, error) {
 	var fields []any
-	err := e.client.do(ctx, func(ctx context.Context, c goredis.UniversalClient) error {
-		got, err := c.HMGet(ctx, e.base(id)+orgKey, "version", "settings").Result()
+	err := s.client.do(ctx, func(ctx context.Context, c goredis.UniversalClient) error {
+		got, err := c.HMGet(ctx, s.base(id)+orgKey, "version", "settings").Result()
 		if err == nil {
 			err = ctx.Err()
 		}
@@ -52,9 +52,9 @@ func (e *engine) Org(ctx context.Context, id string) (humanhours.Org, bool, erro
 }
 
 // UpdateOrg implements humanhours.OrgStore. Nothing is locked while f runs.
-func (e *engine) UpdateOrg(ctx context.Context, id string, f func(*humanhours.Org) ([]humanhours.Change, error)) (humanhours.Org, error) {
+func (s *Store) UpdateOrg(ctx context.Context, id string, f func(*humanhours.Org) ([]humanhours.Change, error)) (humanhours.Org, error) {
 	for {
-		org, found, err := e.Org(ctx, id)
+		org, found, err := s.Org(ctx, id)
 		if err != nil {
 			return humanhours.Org{}, err
 		}
@@ -79,9 +79,9 @@ func (e *engine) UpdateOrg(ctx context.Context, id string, f func(*humanhours.Or
 			}
 			args = append(args, line)
 		}
-		base := e.base(id)
-		calls := []call{{script: e.scripts.org, keys: []string{base, base + orgKey}, args: args}}
-		e.client.run(ctx, calls)
+		base := s.base(id)
+		calls := []call{{script: s.scripts.org, keys: []string{base, base + orgKey}, args: args}}
+		s.client.run(ctx, calls)
 		if err := calls[0].err; err != nil {
 			return humanhours.Org{}, fmt.Errorf("redis: update org: %w", err)
 		}
@@ -96,10 +96,10 @@ func (e *engine) UpdateOrg(ctx context.Context, id string, f func(*humanhours.Or
 }
 
 // History implements humanhours.OrgStore.
-func (e *engine) History(ctx context.Context, id string) ([]humanhours.Change, error) {
+func (s *Store) History(ctx context.Context, id string) ([]humanhours.Change, error) {
 	var lines []string
-	err := e.client.do(ctx, func(ctx context.Context, c goredis.UniversalClient) error {
-		got, err := c.LRange(ctx, e.base(id)+historyKey, 0, -1).Result()
+	err := s.client.do(ctx, func(ctx context.Context, c goredis.UniversalClient) error {
+		got, err := c.LRange(ctx, s.base(id)+historyKey, 0, -1).Result()
 		if err = errors.Join(err, ctx.Err()); err == nil {
 			lines = got
 		}

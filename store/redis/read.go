@@ -39,7 +39,7 @@ type candidate struct {
 
 // scan yields the events of a query. Each round asks which chunks come next and reads those, and yields what no later chunk can
 // come before. The next round starts behind that, so that nothing is kept between rounds but a position, and memory is bounded.
-func (e *engine) scan(ctx context.Context, q humanhours.EventQuery, yield func(humanhours.Event, error) bool) {
+func (s *Store) scan(ctx context.Context, q humanhours.EventQuery, yield func(humanhours.Event, error) bool) {
 	first, last := int64(-timeBias), int64(timeBias-1)
 	if !q.From.IsZero() {
 		first = max(first, ceil(q.From))
@@ -58,7 +58,7 @@ func (e *engine) scan(ctx context.Context, q humanhours.EventQuery, yield func(h
 	}
 	yielded := 0
 	for chunks := firstChunks; first <= last; chunks = min(2*chunks, max(mostChunks, chunks)) {
-		names, bound, complete, err := e.chunks(ctx, q, first, last, chunks)
+		names, bound, complete, err := s.chunks(ctx, q, first, last, chunks)
 		if err != nil {
 			yield(humanhours.Event{}, err)
 			return
@@ -74,7 +74,7 @@ func (e *engine) scan(ctx context.Context, q humanhours.EventQuery, yield func(h
 			chunks *= 2
 			continue
 		}
-		found, err := e.load(ctx, q, names, from, to, after)
+		found, err := s.load(ctx, q, names, from, to, after)
 		if err != nil {
 			yield(humanhours.Event{}, err)
 			return
@@ -84,7 +84,7 @@ func (e *engine) scan(ctx context.Context, q humanhours.EventQuery, yield func(h
 				yield(humanhours.Event{}, err)
 				return
 			}
-			event, err := found[i].decode(e.codec, q.Org)
+			event, err := found[i].decode(s.codec, q.Org)
 			if err != nil {
 				yield(humanhours.Event{}, err)
 				return
@@ -117,16 +117,16 @@ func ceil(t time.Time) int64 {
 }
 
 // chunks calls chunks.lua.
-func (e *engine) chunks(ctx context.Context, q humanhours.EventQuery, first, last int64, most int) (names []string, bound int64, complete bool, err error) {
-	order, direction, base := "o", "up", e.base(q.Org)
+func (s *Store) chunks(ctx context.Context, q humanhours.EventQuery, first, last int64, most int) (names []string, bound int64, complete bool, err error) {
+	order, direction, base := "o", "up", s.base(q.Org)
 	if q.Order == humanhours.ByReceived {
 		order = "r"
 	}
 	if q.Descending {
 		direction = "down"
 	}
-	calls := []call{{script: e.scripts.chunks, keys: []string{base, base + metaKey}, args: []any{order, direction, first, last, most}}}
-	e.client.run(ctx, calls)
+	calls := []call{{script: s.scripts.chunks, keys: []string{base, base + metaKey}, args: []any{order, direction, first, last, most}}}
+	s.client.run(ctx, calls)
 	if err := calls[0].err; err != nil {
 		return nil, 0, false, fmt.Errorf("redis: read events: %w", err)
 	}
@@ -154,12 +154,12 @@ func (e *engine) chunks(ctx context.Context, q humanhours.EventQuery, first, las
 }
 
 // load reads chunks and returns what they have of a stretch of time, behind a position, in the order of the query.
-func (e *engine) load(ctx context.Context, q humanhours.EventQuery, names []string, from, to int64, after *position) ([]candidate, error) {
+func (s *Store) load(ctx context.Context, q humanhours.EventQuery, names []string, from, to int64, after *position) ([]candidate, error) {
 	if len(names) == 0 {
 		return nil, nil
 	}
 	var texts []string
-	err := e.client.do(ctx, func(ctx context.Context, c goredis.UniversalClient) error {
+	err := s.client.do(ctx, func(ctx context.Context, c goredis.UniversalClient) error {
 		pipe := c.Pipeline()
 		gets := make([]*goredis.StringCmd, len(names))
 		for i, name := range names {
@@ -203,7 +203,7 @@ func (e *engine) load(ctx context.Context, q humanhours.EventQuery, names []stri
 	}
 	var damaged error
 	place := func(c *candidate) position {
-		event, err := c.decode(e.codec, q.Org)
+		event, err := c.decode(s.codec, q.Org)
 		if err != nil {
 			damaged = err
 			return position{at: c.at}

@@ -90,6 +90,13 @@ func (s *Store) Keys(ctx context.Context, org string) ([]humanhours.APIKey, erro
 	return keys, nil
 }
 
+// HasKeys reports whether there is any key, of whichever org, revoked or not.
+func (s *Store) HasKeys(ctx context.Context) (bool, error) {
+	var found bool
+	err := s.read(ctx, func(scan scan) error { return scan(&found) }, "SELECT EXISTS (SELECT 1 FROM api_keys)")
+	return found, err
+}
+
 // RevokeKey implements humanhours.KeyStore.
 func (s *Store) RevokeKey(ctx context.Context, id string, at time.Time) (humanhours.APIKey, bool, error) {
 	var key humanhours.APIKey

@@ -164,11 +164,13 @@ func openAt(path string, cfg Config, steps []string) (*Store, error) {
 }
 
 // New returns a Store on a database that the caller opened with the driver of modernc.org/sqlite and closes after the Store. The
-// Store keeps one connection for writing and reads on others. The database must be set up like this, or New says what is wrong:
+// Store keeps one connection for writing and reads on others. The database is the Store's alone: New refuses one that has tables of
+// the caller's. It must be set up like this, or New says what is wrong:
 //
 //	sql.Open("sqlite", "file:hours.db?_pragma=busy_timeout(5000)&_pragma=journal_mode(WAL)&_pragma=synchronous(FULL)")
 //
 // For a ":memory:" database set db.SetMaxOpenConns(1); the Store then has the only connection, and nobody else gets one before Close.
+// Close closes that connection, and the data ends with it.
 func New(db *sql.DB, cfg Config) (*Store, error) {
 	cfg = cfg.withDefaults()
 	if err := cfg.validate(); err != nil {

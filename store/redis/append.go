@@ -1,0 +1,313 @@
+package redis
+
+import (
+	"context"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/humanhours/humanhours-go"
+	"github.com/humanhours/humanhours-go/internal/gather"
+	"github.com/humanhours/humanhours-go/store"
+)
+
+// maxGroup is how many entries one script call has at most. A script blocks all of Redis while it runs.
+const maxGroup = 256
+
+// flights is how many groups are on their way at once: one is put together while Redis works on the other.
+const flights = 2
+
+// prepared is an entry as it goes over the wire, made in the goroutine of its caller.
+type prepared struct {
+	org   string
+	class class
+	id    string // field of the index
+	key   string // field of the idempotency key, or nothing
+	body  string // record
+
+	at, occurred, received int64
+	event                  humanhours.Event // as it will be stored
+
+	result humanhours.Appended // once the flush has answered, and not before: its caller may have left
+}
+
+// class is what the entries of one script call have in common.
+type class struct {
+	month   int64
+	cap     int64 // 0: none
+	counted bool
+	week    int64
+	bucket  int64 // of the key's expiry; noBucket: no key
+}
+
+const (
+	weekMS   = 7 * 24 * 60 * 60 * 1000
+	bucketMS = 6 * 60 * 60 * 1000 // as in common.lua
+	noBucket = -1 << 62
+	limb     = 10_000_000_000 // of two that a counter is compared in: a double holds each of them
+)
+
+func (s *Store) newGatherer() *gather.Gatherer[*prepared, error] {
+	return gather.New(gather.Config[*prepared, error]{
+		Flush: s.flush, Closed: store.ErrClosed,
+		Size:     func(p **prepared) int { return 128 + len((*p).body) },
+		Failed:   func(err error) error { return err },
+		Timeout:  s.cfg.Timeout,
+		MaxItems: maxGroup, MaxBytes: s.cfg.MaxBytes, MaxQueue: s.cfg.MaxQueue, Flights: flights,
+	})
+}
+
+// Append implements humanhours.Store. Appends that come while others are on their way go out together as the next call.
+func (s *Store) Append(ctx context.Context, entries []humanhours.Entry) []humanhours.Appended {
+	results := make([]humanhours.Appended, len(entries))
+	items := make([]*prepared, 0, len(entries))
+	index := make([]int, 0, len(entries)) // of the items
+	for i := range entries {
+		p := &prepared{}
+		if err := s.prepare(p, &entries[i]); err != nil {
+			results[i].Err = err
+			continue
+		}
+		items, index = append(items, p), append(index, i)
+	}
+	if len(items) == 0 {
+		return results
+	}
+	for j, err := range s.gatherer.Do(ctx, items) {
+		if err != nil {
+			results[index[j]].Err = fmt.Errorf("redis: append: %w", err)
+			continue
+		}
+		results[index[j]] = items[j].result
+	}
+	return results
+}
+
+func (s *Store) prepare(p *prepared, entry *humanhours.Entry) error {
+	if err := entry.Check(); err != nil {
+		return err
+	}
+	p.org, p.id = entry.Event.Org, idField(entry.Event.ID)
+	p.at, p.occurred, p.received = entry.At.UnixMilli(), entry.Event.OccurredAt.UnixMilli(), entry.Event.ReceivedAt.UnixMilli()
+	p.class = class{month: monthNumber(humanhours.MonthOf(entry.At)), counted: !entry.Event.Test, week: floorDiv(p.occurred, weekMS), bucket: noBucket}
+	if p.class.counted {
+		p.class.cap = max(0, entry.Cap)
+	}
+	var made *claim
+	if !inRange(p.at) {
+		return errors.New("redis: the receipt time of the entry is out of range")
+	}
+	if entry.Key != "" {
+		window := entry.Window.Milliseconds()
+		if entry.Window%time.Millisecond != 0 {
+			window++
+		}
+		expires := p.at + window
+		if !inRange(expires) {
+			return errors.New("redis: the window of the entry's key is out of range")
+		}
+		p.class.bucket = floorDiv(expires, bucketMS)
+		p.key = keyHash(entry.Key)
+		made = &claim{expires: expires, fingerprint: entry.Fingerprint}
+	}
+	var buf [512]byte
+	body, err := s.codec.appendRecord(buf[:0], &entry.Event, made)
+	if err != nil {
+		return err
+	}
+	p.body = string(body)
+	p.event = entry.Event.Clone()
+	p.event.OccurredAt, p.event.ReceivedAt = instant(p.event.OccurredAt), instant(p.event.ReceivedAt)
+	return nil
+}
+
+func floorDiv(a, b int64) int64 {
+	q := a / b
+	if a%b < 0 {
+		q--
+	}
+	return q
+}
+
+// keyHash is the field of an idempotency key. 160 bits: not even somebody who tries finds two keys that share one.
+func keyHash(key string) string {
+	sum := sha256.Sum256([]byte(key))
+	return string(sum[:20])
+}
+
+// monthNumber is the field of a month's counter.
+func monthNumber(m humanhours.Month) int64 { return int64(m.Year)*12 + int64(m.Month) - 1 }
+
+// instant is t as it comes back: whole milliseconds in UTC.
+func instant(t time.Time) time.Time { return time.UnixMilli(t.UnixMilli()).UTC() }
+
+// flush appends a group: in one round, but for entries with an id or a key that another one of the group has, which wait until
+// it is known what became of that one.
+func (s *Store) flush(items []*prepared) []error {
+	ctx, cancel := context.WithTimeout(context.Background(), s.cfg.Timeout)
+	defer cancel()
+	errs := make([]error, len(items))
+	left := make([]int, len(items))
+	for i := range left {
+		left[i] = i
+	}
+	for len(left) > 0 {
+		batches, later := batchesOf(items, left)
+		calls := make([]call, len(batches))
+		for i, b := range batches {
+			base := s.base(b.org)
+			calls[i] = call{script: s.scripts.append, keys: []string{base, base + metaKey}, args: b.arguments(items)}
+		}
+		s.client.persist(ctx, calls)
+		for i, b := range batches {
+			if err := s.take(b, calls[i], items, errs); err != nil {
+				for _, at := range b.index {
+					errs[at] = err
+				}
+			}
+		}
+		left = later
+	}
+	return errs
+}
+
+// batch is the entries of one script call.
+type batch struct {
+	org   string
+	class class
+	index []int // of the items
+}
+
+// batchesOf divides items into calls, in order, and says which have to wait.
+func batchesOf(items []*prepared, which []int) (batches []*batch, later []int) {
+	type taken struct{ org, name string }
+	var seen map[taken]struct{}
+	if len(which) > 1 {
+		seen = make(map[taken]struct{}, 2*len(which))
+	}
+	open := make(map[string][]*batch, 1) // of each org, in order
+	for _, i := range which {
+		p := items[i]
+		if seen != nil {
+			id := taken{p.org, p.id}
+			_, again := seen[id]
+			seen[id] = struct{}{}
+			if len(p.key) > 0 {
+				key := taken{p.org, "\x02" + p.key} // no field of an id begins like this
+				_, sameKey := seen[key]
+				seen[key] = struct{}{}
+				again = again || sameKey
+			}
+			if again {
+				later = append(later, i)
+				continue
+			}
+		}
+		var b *batch
+		of := open[p.org]
+		for j := len(of) - 1; j >= 0 && b == nil; j-- {
+			if of[j].class == p.class && len(of[j].index) < maxGroup {
+				b = of[j]
+			}
+			if p.class.cap > 0 {
+				break // a cap is used up in order
+			}
+		}
+		if b == nil {
+			b = &batch{org: p.org, class: p.class}
+			batches = append(batches, b)
+			open[p.org] = append(of, b)
+		}
+		b.index = append(b.index, i)
+	}
+	return batches, later
+}
+
+// arguments are those of append.lua.
+func (b *batch) arguments(items []*prepared) []any {
+	const fixed = 13
+	n := len(b.index)
+	args := make([]any, fixed+3*n)
+	if b.class.bucket == noBucket {
+		args = args[:fixed+2*n]
+	}
+	ats := make([]byte, 0, 6*n)
+	p := items[b.index[0]]
+	from, to, first, latest, earliest := p.occurred, p.occurred, p.received, p.received, p.at
+	for j, i := range b.index {
+		p := items[i]
+		from, to, first, latest = min(from, p.occurred), max(to, p.occurred), min(first, p.received), max(latest, p.received)
+		earliest = min(earliest, p.at)
+		ats = appendInstant(ats, p.at)
+		args[fixed+j], args[fixed+n+j] = p.id, p.body
+		if p.key != "" {
+			args[fixed+2*n+j] = p.key
+		}
+	}
+	counted, bucket, keep := 0, any(""), int64(0)
+	if b.class.counted {
+		counted = 1
+	}
+	if b.class.bucket != noBucket {
+		// Until nobody's clock can be before the end of the bucket: a bucket more.
+		bucket, keep = b.class.bucket, (b.class.bucket+2)*bucketMS-earliest
+	}
+	copy(args, []any{
+		n, b.class.month, counted, b.class.cap / limb, b.class.cap % limb, b.class.week, bucket, keep, from, to, first, latest, ats,
+	})
+	return args
+}
+
+var errAnswer = errors.New("redis: the script gave an answer that this release does not know")
+
+// take reads the answer of append.lua.
+func (s *Store) take(b *batch, c call, items []*prepared, errs []error) error {
+	if c.err != nil {
+		return c.err
+	}
+	if c.answer == "c" {
+		for _, at := range b.index {
+			items[at].result.Event = items[at].event
+		}
+		return nil
+	}
+	answer, ok := c.answer.([]any)
+	if !ok || len(answer) == 0 {
+		return errAnswer
+	}
+	letters, err := text(answer[0])
+	if err != nil || len(letters) != len(b.index) {
+		return errAnswer
+	}
+	extras := answer[1:]
+	for i, at := range b.index {
+		result := &items[at].result
+		switch letter := letters[i]; letter {
+		case 'c':
+			result.Event = items[at].event
+		case 'q':
+			result.QuotaExceeded = true
+		case 'o':
+			errs[at] = errors.New("the counter of the month is full")
+		case 's', 'r', 'm':
+			if len(extras) == 0 {
+				return errAnswer
+			}
+			extra, err := text(extras[0])
+			if err != nil {
+				return err
+			}
+			extras = extras[1:]
+			event, err := s.event(b.org, extra)
+			if err != nil {
+				errs[at] = err
+				continue
+			}
+			*result = humanhours.Appended{Event: event, Replayed: letter != 's', Mismatch: letter == 'm'}
+		default:
+			return errAnswer
+		}
+	}
+	return nil
+}
