@@ -15,6 +15,10 @@ import (
 // maxGroup is how many entries one script call has at most. A script blocks all of Redis while it runs.
 const maxGroup = 256
 
+// maxRecords is how many bytes of records one call has, unless a single one is larger. They go into one chunk, which has less than 16,000
+// bytes before, and in which a record begins below 65,536.
+const maxRecords = 32 << 10
+
 // flights is how many groups are on their way at once: one is put together while Redis works on the other.
 const flights = 2
 
@@ -27,10 +31,21 @@ type prepared struct {
 	body  string // record
 
 	at, occurred, received int64
-	event                  humanhours.Event // as it will be stored
 
-	result humanhours.Appended // once the flush has answered, and not before: its caller may have left
+	// Once the flush has answered, and not before: its caller may have left.
+	letter byte              // as append.lua has it
+	other  *humanhours.Event // the one that was there first, if any
 }
+
+// What append.lua says of an entry.
+const (
+	created    = 'c'
+	known      = 's'
+	replayed   = 'r'
+	mismatched = 'm'
+	refused    = 'q'
+	full       = 'o'
+)
 
 // class is what the entries of one script call have in common.
 type class struct {
@@ -75,11 +90,19 @@ func (s *Store) Append(ctx context.Context, entries []humanhours.Entry) []humanh
 		return results
 	}
 	for j, err := range s.gatherer.Do(ctx, items) {
-		if err != nil {
-			results[index[j]].Err = fmt.Errorf("redis: append: %w", err)
-			continue
+		i := index[j]
+		switch p := items[j]; {
+		case err != nil:
+			results[i].Err = fmt.Errorf("redis: append: %w", err)
+		case p.letter == created:
+			event := entries[i].Event.Clone()
+			event.OccurredAt, event.ReceivedAt = instant(event.OccurredAt), instant(event.ReceivedAt)
+			results[i].Event = event
+		case p.letter == refused:
+			results[i].QuotaExceeded = true
+		default:
+			results[i] = humanhours.Appended{Event: *p.other, Replayed: p.letter != known, Mismatch: p.letter == mismatched}
 		}
-		results[index[j]] = items[j].result
 	}
 	return results
 }
@@ -117,8 +140,6 @@ func (s *Store) prepare(p *prepared, entry *humanhours.Entry) error {
 		return err
 	}
 	p.body = string(body)
-	p.event = entry.Event.Clone()
-	p.event.OccurredAt, p.event.ReceivedAt = instant(p.event.OccurredAt), instant(p.event.ReceivedAt)
 	return nil
 }
 
@@ -177,6 +198,7 @@ type batch struct {
 	org   string
 	class class
 	index []int // of the items
+	bytes int
 }
 
 // batchesOf divides items into calls, in order, and says which have to wait.
@@ -207,7 +229,7 @@ func batchesOf(items []*prepared, which []int) (batches []*batch, later []int) {
 		var b *batch
 		of := open[p.org]
 		for j := len(of) - 1; j >= 0 && b == nil; j-- {
-			if of[j].class == p.class && len(of[j].index) < maxGroup {
+			if of[j].class == p.class && len(of[j].index) < maxGroup && of[j].bytes+len(p.body) <= maxRecords {
 				b = of[j]
 			}
 			if p.class.cap > 0 {
@@ -220,19 +242,20 @@ func batchesOf(items []*prepared, which []int) (batches []*batch, later []int) {
 			open[p.org] = append(of, b)
 		}
 		b.index = append(b.index, i)
+		b.bytes += len(p.body)
 	}
 	return batches, later
 }
 
 // arguments are those of append.lua.
 func (b *batch) arguments(items []*prepared) []any {
-	const fixed = 13
+	const fixed = 15
 	n := len(b.index)
-	args := make([]any, fixed+3*n)
+	args := make([]any, fixed+2*n)
 	if b.class.bucket == noBucket {
-		args = args[:fixed+2*n]
+		args = args[:fixed+n]
 	}
-	ats := make([]byte, 0, 6*n)
+	ats, records := make([]byte, 0, 6*n), make([]byte, 0, b.bytes)
 	p := items[b.index[0]]
 	from, to, first, latest, earliest := p.occurred, p.occurred, p.received, p.received, p.at
 	for j, i := range b.index {
@@ -240,9 +263,10 @@ func (b *batch) arguments(items []*prepared) []any {
 		from, to, first, latest = min(from, p.occurred), max(to, p.occurred), min(first, p.received), max(latest, p.received)
 		earliest = min(earliest, p.at)
 		ats = appendInstant(ats, p.at)
-		args[fixed+j], args[fixed+n+j] = p.id, p.body
+		records = append(records, p.body...)
+		args[fixed+j] = p.id
 		if p.key != "" {
-			args[fixed+2*n+j] = p.key
+			args[fixed+n+j] = p.key
 		}
 	}
 	counted, bucket, keep := 0, any(""), int64(0)
@@ -254,7 +278,8 @@ func (b *batch) arguments(items []*prepared) []any {
 		bucket, keep = b.class.bucket, (b.class.bucket+2)*bucketMS-earliest
 	}
 	copy(args, []any{
-		n, b.class.month, counted, b.class.cap / limb, b.class.cap % limb, b.class.week, bucket, keep, from, to, first, latest, ats,
+		n, b.class.month, counted, b.class.cap / limb, b.class.cap % limb, b.class.week, bucket, keep, from, to, first, latest,
+		ats, floorDiv(earliest, bucketMS), records,
 	})
 	return args
 }
@@ -268,7 +293,7 @@ func (s *Store) take(b *batch, c call, items []*prepared, errs []error) error {
 	}
 	if c.answer == "c" {
 		for _, at := range b.index {
-			items[at].result.Event = items[at].event
+			items[at].letter = created
 		}
 		return nil
 	}
@@ -282,15 +307,12 @@ func (s *Store) take(b *batch, c call, items []*prepared, errs []error) error {
 	}
 	extras := answer[1:]
 	for i, at := range b.index {
-		result := &items[at].result
-		switch letter := letters[i]; letter {
-		case 'c':
-			result.Event = items[at].event
-		case 'q':
-			result.QuotaExceeded = true
-		case 'o':
+		p := items[at]
+		switch p.letter = letters[i]; p.letter {
+		case created, refused:
+		case full:
 			errs[at] = errors.New("the counter of the month is full")
-		case 's', 'r', 'm':
+		case known, replayed, mismatched:
 			if len(extras) == 0 {
 				return errAnswer
 			}
@@ -300,11 +322,7 @@ func (s *Store) take(b *batch, c call, items []*prepared, errs []error) error {
 			}
 			extras = extras[1:]
 			event, err := s.event(b.org, extra)
-			if err != nil {
-				errs[at] = err
-				continue
-			}
-			*result = humanhours.Appended{Event: event, Replayed: letter != 's', Mismatch: letter == 'm'}
+			p.other, errs[at] = &event, err
 		default:
 			return errAnswer
 		}

@@ -3,14 +3,16 @@
 --   3 1 if they count for the quota       4 5 cap in two limbs; both 0: none
 --   6 the week in which they occurred     7 bucket of their keys, or nothing: they have none
 --   8 how long that bucket is kept (ms)   9 10 first and last instant of occurrence   11 12 of receipt
---   13 At of each, in six bytes           then three times n: field of the id, record, field of the key if they have any
+--   13 At of each, in six bytes           14 bucket of the earliest of them
+--   15 the records, one after the other   then twice n: field of the id, field of the key if they have any
+-- Redis hashes every string that Lua gets or makes, so the records come as one and are not taken apart.
 -- Lua does not roll back, so everything is read and decided before the first write, and nothing after it can fail for what is in the data.
 -- Numbers of Lua are doubles: counters are compared in two limbs and added by Redis.
 -- Answers a letter for each entry, and then in order what the letters need:
 --   c created      s the id is stored: the record         r the key replays, m it does with another fingerprint: the record
 --   q refused by the cap   o the counter of the month is full
 local n, full, limb, minute = tonumber(ARGV[1]), 16000, 10000000000, 60000
-local ids, records, keys = 14, 14 + n, 14 + 2 * n
+local ids, keys, records = 16, 16 + n, ARGV[15]
 local keyed, counted = ARGV[7] ~= '', ARGV[3] == '1'
 local function whole(number) return string.format('%.0f', number) end
 local function limbs(s)
@@ -24,17 +26,10 @@ local known = redis.call('HMGET', base .. ':i', unpack(ARGV, ids, ids + n - 1))
 local meta = redis.call('HMGET', base .. ':m', 'n', 'b', 'so', 'sr', 't' .. ARGV[6])
 local holders, isLive, live = {}, false, {}
 if keyed then
-  local earliest
   for g in string.gmatch(meta[2] or '', '%S+') do
     live[#live + 1] = g
     isLive = isLive or g == ARGV[7]
-    if not earliest then
-      for i = 1, n do
-        local at = struct.unpack('>I6', ARGV[13], 6 * i - 5) - bias
-        if i == 1 or at < earliest then earliest = at end
-      end
-    end
-    if tonumber(g) >= math.floor(earliest / bucket) then
+    if tonumber(g) >= tonumber(ARGV[14]) then
       local found = redis.call('HMGET', base .. ':k:' .. g, unpack(ARGV, keys, keys + n - 1))
       for i = 1, n do
         if found[i] then holders[i] = later(holders[i], record(found[i])) end
@@ -48,14 +43,15 @@ if counted and (ARGV[4] ~= '0' or ARGV[5] ~= '0') then
   room = (tonumber(ARGV[4]) - high) * limb + (tonumber(ARGV[5]) - low)
 end
 
--- What becomes of each entry.
-local letters, extras, accepted = {}, {}, {}
+-- What becomes of each entry, and where its record begins among those that come.
+local letters, extras, accepted, begins = nil, {}, {}, { 1 }
 for i = 1, n do
-  local holder, letter = holders[i], 'c'
+  local start, holder, letter = begins[i], holders[i], nil
+  begins[i + 1] = start + 3 + struct.unpack('>I3', records, start)
   if known[i] then
     letter, extras[#extras + 1] = 's', record(known[i])
   elseif holder and string.sub(ARGV[13], 6 * i - 5, 6 * i) < expiry(holder) then
-    letter = fingerprint(holder) == fingerprint(ARGV[records + i - 1]) and 'r' or 'm'
+    letter = fingerprint(holder) == string.sub(records, start + 22, start + 37) and 'r' or 'm'
     extras[#extras + 1] = holder
   elseif room and room <= 0 then
     letter = 'q'
@@ -63,7 +59,13 @@ for i = 1, n do
     if room then room = room - 1 end
     accepted[#accepted + 1] = i
   end
-  letters[i] = letter
+  if letter then
+    if not letters then
+      letters = {}
+      for j = 1, n do letters[j] = 'c' end
+    end
+    letters[i] = letter
+  end
 end
 if #accepted == 0 then return { table.concat(letters), unpack(extras) } end
 
@@ -71,6 +73,7 @@ if #accepted == 0 then return { table.concat(letters), unpack(extras) } end
 if counted then
   local added = redis.pcall('HINCRBY', base .. ':u', ARGV[2], #accepted)
   if type(added) == 'table' and added.err then
+    letters = letters or {}
     for _, i in ipairs(accepted) do letters[i] = 'o' end
     return { table.concat(letters), unpack(extras) }
   end
@@ -78,66 +81,55 @@ end
 
 -- New records go to the open chunk of the week in which they occurred, so that chunks span little time. The instants that are
 -- kept of a chunk are those of whole minutes around it, or every call would change them.
-local last = tonumber(meta[1] or 0)
-local set = {}
-local tail = { 0, 0, 0, 0, 0, 0 } -- chunk, size, and the minutes: occurred from and to, received from and to
-local moved = { false, false, false, false }
+local last, set, moved = tonumber(meta[1] or 0), {}, { false, false, false, false }
 local from, to = math.floor(ARGV[9] / minute) * minute, math.ceil(ARGV[10] / minute) * minute
 local first, latest = math.floor(ARGV[11] / minute) * minute, math.ceil(ARGV[12] / minute) * minute
-local stored, parts, size = 0, {}, 0
-
-local function begin()
+local tail = {} -- chunk, size, occurred from and to, received from and to
+for word in string.gmatch(meta[5] or '', '%S+') do tail[#tail + 1] = tonumber(word) end
+if #tail == 0 or tail[2] >= full or math.max(tail[6], latest) - math.min(tail[5], first) > 604800000 then
   last = last + 1
-  tail, stored, size, parts, moved = { last, 0, from, to, first, latest }, 0, 0, {}, { true, true, true, true }
-end
-
-local function finish(isFull)
-  if #parts == 0 then return end
-  local key, text = base .. ':e:' .. whole(tail[1]), table.concat(parts)
-  if stored == 0 then
-    redis.call('SET', key, text)
-  elseif isFull then
-    redis.call('SET', key, redis.call('GET', key) .. text) -- APPEND leaves room for more, up to as much again
-  else
-    redis.call('APPEND', key, text)
-  end
-  for i, name in ipairs({ ':of', ':ot', ':rf', ':rt' }) do
-    if moved[i] then redis.call('ZADD', base .. name, whole(tail[i + 2]), whole(tail[1])) end
-  end
-  if tail[4] - tail[3] > tonumber(meta[3] or 0) then meta[3] = whole(tail[4] - tail[3]); set[#set + 1] = 'so'; set[#set + 1] = meta[3] end
-  if tail[6] - tail[5] > tonumber(meta[4] or 0) then meta[4] = whole(tail[6] - tail[5]); set[#set + 1] = 'sr'; set[#set + 1] = meta[4] end
-end
-
-if meta[5] then
-  local i = 0
-  for word in string.gmatch(meta[5], '%S+') do i = i + 1; tail[i] = tonumber(word) end
-  stored, size = tail[2], tail[2]
-  if math.max(tail[6], latest) - math.min(tail[5], first) > 604800000 then
-    begin()
-  else
-    if from < tail[3] then tail[3], moved[1] = from, true end
-    if to > tail[4] then tail[4], moved[2] = to, true end
-    if first < tail[5] then tail[5], moved[3] = first, true end
-    if latest > tail[6] then tail[6], moved[4] = latest, true end
-  end
+  tail, moved = { last, 0, from, to, first, latest }, { true, true, true, true }
 else
-  begin()
+  if from < tail[3] then tail[3], moved[1] = from, true end
+  if to > tail[4] then tail[4], moved[2] = to, true end
+  if first < tail[5] then tail[5], moved[3] = first, true end
+  if latest > tail[6] then tail[6], moved[4] = latest, true end
 end
-
-local index, claims = {}, {}
-for at, i in ipairs(accepted) do
-  local body = ARGV[records + i - 1]
-  if size > 0 and size + #body > full then
-    finish(true)
-    begin()
+local chunk = base .. ':e:' .. whole(tail[1])
+local index, claims, size = {}, {}, tail[2]
+if #accepted < n then
+  local parts = {}
+  for at, i in ipairs(accepted) do
+    parts[at] = string.sub(records, begins[i], begins[i + 1] - 1)
+    index[2 * at] = struct.pack('>I4I2', tail[1], size)
+    size = size + #parts[at]
   end
-  local place = struct.pack('>I4I2', tail[1], size)
-  parts[#parts + 1] = body
-  size = size + #body
-  index[2 * at - 1], index[2 * at] = ARGV[ids + i - 1], place
-  if keyed then claims[2 * at - 1], claims[2 * at] = ARGV[keys + i - 1], place end
+  records = table.concat(parts)
+else
+  size = size - 1
+  for i = 1, n do index[2 * i] = struct.pack('>I4I2', tail[1], size + begins[i]) end
 end
-finish(false)
+for at, i in ipairs(accepted) do
+  index[2 * at - 1] = ARGV[ids + i - 1]
+  if keyed then claims[2 * at - 1], claims[2 * at] = ARGV[keys + i - 1], index[2 * at] end
+end
+if tail[2] == 0 then
+  redis.call('SET', chunk, records)
+else
+  redis.call('APPEND', chunk, records)
+end
+if tail[2] > 0 and tail[2] + #records >= full then -- APPEND leaves room for more, up to as much again; a copy has none
+  redis.call('COPY', chunk, base .. ':x', 'REPLACE')
+  redis.call('RENAME', base .. ':x', chunk)
+end
+for i, name in ipairs({ ':of', ':ot', ':rf', ':rt' }) do
+  if moved[i] then redis.call('ZADD', base .. name, whole(tail[i + 2]), whole(tail[1])) end
+end
+local function span(field, was, now)
+  if now > tonumber(was or 0) then set[#set + 1], set[#set + 2] = field, whole(now) end
+end
+span('so', meta[3], tail[4] - tail[3])
+span('sr', meta[4], tail[6] - tail[5])
 redis.call('HSET', base .. ':i', unpack(index))
 if keyed then
   local key = base .. ':k:' .. ARGV[7]
@@ -151,8 +143,8 @@ if keyed then
     set[#set + 1], set[#set + 2] = 'b', table.concat(still, ' ')
   end
 end
-if whole(last) ~= meta[1] then set[#set + 1], set[#set + 2] = 'n', whole(last) end
-tail[2] = size
+if moved[1] and tail[2] == 0 then set[#set + 1], set[#set + 2] = 'n', whole(last) end
+tail[2] = tail[2] + #records
 for i = 1, 6 do tail[i] = whole(tail[i]) end
 set[#set + 1], set[#set + 2] = 't' .. ARGV[6], table.concat(tail, ' ')
 redis.call('HSET', base .. ':m', unpack(set))

@@ -2,26 +2,33 @@ package redis_test
 
 import (
 	"context"
+	"fmt"
 	"slices"
 	"strconv"
 	"sync"
 	"testing"
 	"time"
 
+	"github.com/oklog/ulid/v2"
 	goredis "github.com/redis/go-redis/v9"
 
 	"github.com/humanhours/humanhours-go"
 	"github.com/humanhours/humanhours-go/store/storetest"
 )
 
-// entries returns n entries with keys, from the i-th on, a millisecond apart.
+// entries returns n entries with keys, from the i-th on, a millisecond apart: events as most are, of about 450 bytes of JSON.
 func entries(i, n int) []humanhours.Entry {
 	group := make([]humanhours.Entry, n)
 	for j := range group {
 		e := storetest.Entry("acme", i+j)
 		e.At = time.Date(2026, time.May, 14, 0, 0, 0, 0, time.UTC).Add(time.Duration(i+j) * time.Millisecond)
-		e.Event.ReceivedAt, e.Event.OccurredAt = e.At, e.At.Add(-time.Minute)
-		e.Key, e.Window = "key-"+strconv.Itoa(i+j), humanhours.IdempotencyWindow
+		event := &e.Event
+		event.ID = "evt_" + ulid.ULID{0: 1, 1: 0x9e, 12: byte((i + j) >> 24), 13: byte((i + j) >> 16), 14: byte((i + j) >> 8), 15: byte(i + j)}.String()
+		event.ReceivedAt, event.OccurredAt = e.At, e.At.Add(-time.Minute)
+		event.KeyID, event.AuditSample, event.Metadata, event.Model = "", humanhours.AuditSample{}, nil, ""
+		event.TokensIn, event.TokensOut = humanhours.NullInt64{}, humanhours.NullInt64{}
+		event.Cost = humanhours.RunCost{Source: humanhours.CostProvided}
+		e.Key, e.Window = "9f1c2d3e-0000-4000-8000-"+fmt.Sprintf("%012d", i+j), humanhours.IdempotencyWindow
 		group[j] = e
 	}
 	return group
@@ -36,6 +43,9 @@ func BenchmarkAppend(b *testing.B) {
 	s := open(b, c, fresh())
 	plain := fresh()
 	bare := goredis.NewScript("return 1")
+	if err := bare.Load(ctx, c).Err(); err != nil {
+		b.Fatal(err)
+	}
 	made := 0
 	next := func(n int) []humanhours.Entry {
 		made += n
