@@ -13,6 +13,7 @@ import (
 	goredis "github.com/redis/go-redis/v9"
 
 	"github.com/humanhours/humanhours-go"
+	"github.com/humanhours/humanhours-go/internal/redistest"
 	"github.com/humanhours/humanhours-go/store/storetest"
 )
 
@@ -39,7 +40,7 @@ func entries(i, n int) []humanhours.Entry {
 func BenchmarkAppend(b *testing.B) {
 	const each, alone = 64, 300
 	ctx := context.Background()
-	c := client(b)
+	c := redistest.Start(b).Client(b)
 	s := open(b, c, fresh())
 	plain := fresh()
 	bare := goredis.NewScript("return 1")

@@ -7,6 +7,8 @@ import (
 
 	goredis "github.com/redis/go-redis/v9"
 	"github.com/stretchr/testify/require"
+
+	"github.com/humanhours/humanhours-go/internal/redistest"
 )
 
 // usedMemory is what the data of a server take.
@@ -27,7 +29,7 @@ func usedMemory(tb testing.TB, c *goredis.Client) int {
 
 func TestMemoryOfAnEvent(t *testing.T) {
 	const events, group = 100_000, 200
-	c := client(t)
+	c := redistest.Start(t).Client(t)
 	s := open(t, c, fresh())
 	require.Less(t, len(entries(0, 1)[0].Event.AppendJSON(nil)), 500)
 	require.Greater(t, len(entries(0, 1)[0].Event.AppendJSON(nil)), 430)

@@ -8,6 +8,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/humanhours/humanhours-go"
+	"github.com/humanhours/humanhours-go/internal/redistest"
 	"github.com/humanhours/humanhours-go/store/redis"
 	"github.com/humanhours/humanhours-go/store/storetest"
 )
@@ -23,45 +24,57 @@ func open(tb testing.TB, client goredis.UniversalClient, prefix string) *redis.S
 	return s
 }
 
-func client(tb testing.TB) *goredis.Client {
-	c := goredis.NewClient(&goredis.Options{Addr: "127.0.0.1:7777"})
-	tb.Cleanup(func() { _ = c.Close() })
-	return c
-}
-
 func TestStore(t *testing.T) {
-	c := client(t)
-	require.NoError(t, c.FlushAll(t.Context()).Err())
+	c := redistest.Start(t).Client(t)
 	storetest.Run(t, func(tb testing.TB) humanhours.Store { return open(tb, c, fresh()) })
 }
 
-func several[S any](t *testing.T, as func(*redis.Store) S) func(testing.TB, int) []S {
+// several makes handles on one empty store, each with a client of its own.
+func several[S any](server *redistest.Server, as func(*redis.Store) S) func(testing.TB, int) []S {
 	return func(tb testing.TB, n int) []S {
 		prefix, stores := fresh(), make([]S, n)
 		for i := range stores {
-			stores[i] = as(open(tb, client(tb), prefix))
+			stores[i] = as(open(tb, server.Client(tb), prefix))
 		}
 		return stores
 	}
 }
 
 func TestStoreShared(t *testing.T) {
-	storetest.RunShared(t, several(t, func(s *redis.Store) humanhours.Store { return s }))
+	storetest.RunShared(t, several(redistest.Start(t), func(s *redis.Store) humanhours.Store { return s }))
 }
 
 func TestOrgs(t *testing.T) {
-	c := client(t)
+	server := redistest.Start(t)
+	c := server.Client(t)
 	storetest.RunOrgs(t, func(tb testing.TB) humanhours.OrgStore { return open(tb, c, fresh()) })
-	storetest.RunSharedOrgs(t, several(t, func(s *redis.Store) humanhours.OrgStore { return s }))
+	storetest.RunSharedOrgs(t, several(server, func(s *redis.Store) humanhours.OrgStore { return s }))
 }
 
 func TestKeys(t *testing.T) {
-	c := client(t)
+	server := redistest.Start(t)
+	c := server.Client(t)
 	storetest.RunKeys(t, func(tb testing.TB) humanhours.KeyStore { return open(tb, c, fresh()) })
-	storetest.RunSharedKeys(t, several(t, func(s *redis.Store) humanhours.KeyStore { return s }))
+	storetest.RunSharedKeys(t, several(server, func(s *redis.Store) humanhours.KeyStore { return s }))
 }
 
 func BenchmarkStore(b *testing.B) {
-	c := client(b)
+	c := redistest.Start(b).Client(b)
 	storetest.Benchmark(b, func(tb testing.TB) humanhours.Store { return open(tb, c, fresh()) })
+}
+
+// A store is durable if Redis is: here every write is on the disk before it is answered.
+func TestEverythingSurvivesARestart(t *testing.T) {
+	server := redistest.Start(t, "--appendonly", "yes", "--appendfsync", "always")
+	prefixes, first := make(map[string]string), true
+	storetest.RunRestart(t, func(tb testing.TB, dir string) storetest.Durable {
+		if prefixes[dir] == "" {
+			prefixes[dir] = fresh()
+		}
+		if !first {
+			server.Restart()
+		}
+		first = false
+		return open(tb, server.Client(tb), prefixes[dir])
+	})
 }
