@@ -25,6 +25,8 @@ var (
 	orgLua string
 	//go:embed key.lua
 	keyLua string
+	//go:embed limiter.lua
+	limiterLua string
 )
 
 // scripts are the Lua programs of the store, each with its hash.
