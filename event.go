@@ -11,6 +11,8 @@ import (
 
 	"github.com/oklog/ulid/v2"
 	"github.com/shopspring/decimal"
+
+	"github.com/humanhours/humanhours-go/internal/instant"
 )
 
 // Outcome is how a task ended.
@@ -78,9 +80,6 @@ func (e Event) Clone() Event {
 	e.Metadata = slices.Clone(e.Metadata)
 	return e
 }
-
-// timeLayout is how instants are written: RFC 3339 in UTC, always with three decimals.
-const timeLayout = "2006-01-02T15:04:05.000Z07:00"
 
 // dateLayout is how the dates of prices and exchange rates are written.
 const dateLayout = time.DateOnly
@@ -323,7 +322,7 @@ func appendDecimalField(dst []byte, name string, d decimal.Decimal) []byte {
 }
 
 func appendTimeField(dst []byte, name string, t time.Time) []byte {
-	return append(t.UTC().AppendFormat(append(append(dst, name...), '"'), timeLayout), '"')
+	return append(instant.Append(append(append(dst, name...), '"'), t.UnixMilli()), '"')
 }
 
 func appendDateField(dst []byte, name string, t time.Time) []byte {

@@ -89,8 +89,8 @@ func TestHouseRootCompilesInLittle(t *testing.T) {
 		require.NoError(t, err)
 		return strings.Fields(string(out))
 	}
-	assert.ElementsMatch(t, []string{"github.com/oklog/ulid/v2", "github.com/shopspring/decimal", module},
-		list("{{if not .Standard}}{{.ImportPath}}{{end}}"), "the root imports the standard library, decimal and ulid")
+	assert.ElementsMatch(t, []string{"github.com/oklog/ulid/v2", "github.com/shopspring/decimal", module, module + "/internal/instant"},
+		list("{{if not .Standard}}{{.ImportPath}}{{end}}"), "the root imports the standard library, decimal and ulid, and nothing of this module but how instants are written")
 	assert.NotContains(t, list("{{.ImportPath}}"), "net/http", "a program that tracks in process carries no HTTP server")
 }
 
@@ -104,6 +104,12 @@ func TestHouseImports(t *testing.T) {
 			}
 			if s.test {
 				continue
+			}
+			if strings.HasPrefix(local, "internal/") {
+				ok = false // which everything may share, since it imports nothing of ours
+			}
+			if s.under("internal") && !s.under("internal/redistest") {
+				assert.True(t, standard(imported), "%s imports %s: internal packages import the standard library", s.path, imported)
 			}
 			for _, adapter := range adapters {
 				if s.under(adapter) && ok {

@@ -15,6 +15,8 @@ import (
 	"unicode/utf8"
 
 	"github.com/shopspring/decimal"
+
+	"github.com/humanhours/humanhours-go/internal/instant"
 )
 
 // Bounds of a request that are not numbers of money or hours (those are in cost.go). All are inclusive.
@@ -356,7 +358,7 @@ func (t *Tracker) prepare(ctx context.Context, c Caller, org *orgSettings, r Tra
 		return entry, &Error{
 			Code: CodeOccurredAtOutOfRange, Field: "occurred_at",
 			Message: "occurred_at must be at most 90 days ago and at most 24 hours ahead",
-			Hint:    "The server's clock says " + now.Format(timeLayout) + ".",
+			Hint:    "The server's clock says " + now.Format(instant.Layout) + ".",
 		}
 	}
 	id, err := t.cfg.NewID(now)

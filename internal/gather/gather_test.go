@@ -48,7 +48,7 @@ func TestFlightsAreBounded(t *testing.T) {
 		var now, most atomic.Int64
 		g := newDoubler(func(items []int) []int {
 			most.Store(max(most.Load(), now.Add(1)))
-			time.Sleep(time.Second)
+			<-time.After(time.Second)
 			now.Add(-1)
 			return double(items)
 		}, 2)

@@ -4,11 +4,11 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
-	"time"
 
 	"github.com/oklog/ulid/v2"
 
 	"github.com/humanhours/humanhours-go"
+	instants "github.com/humanhours/humanhours-go/internal/instant"
 )
 
 // A record is an event as it is kept in Redis, where memory is what costs:
@@ -159,7 +159,6 @@ const (
 	receivedField = `,"received_at":"`
 	occurredField = `,"occurred_at":"`
 	ulidField     = `,"event_id":"evt_`
-	layout        = "2006-01-02T15:04:05.000Z07:00"
 	ulidPrefix    = "evt_"
 )
 
@@ -256,7 +255,7 @@ func cutInstant(text []byte, field string, ms int64, scratch []byte) (rest []byt
 	if len(text) < len(field) || string(text[:len(field)]) != field {
 		return nil, false
 	}
-	want := append(time.UnixMilli(ms).UTC().AppendFormat(scratch, layout), '"')
+	want := append(instants.Append(scratch, ms), '"')
 	value := text[len(field):]
 	if len(value) < len(want) || string(value[:len(want)]) != string(want) {
 		return nil, false
@@ -277,8 +276,13 @@ func cutULID(text []byte) (id ulid.ULID, rest []byte, ok bool) {
 
 // parseULID reads a ULID that is written as this package would write it.
 func parseULID(s string) (ulid.ULID, bool) {
+	for i := range len(s) {
+		if 'a' <= s[i] && s[i] <= 'z' {
+			return ulid.ULID{}, false // is read too, and would come back in capitals
+		}
+	}
 	id, err := ulid.ParseStrict(s)
-	return id, err == nil && id.String() == s
+	return id, err == nil
 }
 
 var errCorrupt = errors.New("redis: a stored event is damaged, or was written by a newer release")
@@ -342,7 +346,7 @@ func (c *codec) expand(dst []byte, r record) ([]byte, error) {
 }
 
 func appendInstantField(dst []byte, field string, ms int64) []byte {
-	return append(time.UnixMilli(ms).UTC().AppendFormat(append(dst, field...), layout), '"')
+	return append(instants.Append(append(dst, field...), ms), '"')
 }
 
 // decode returns the event of a record.

@@ -10,6 +10,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/humanhours/humanhours-go"
+	instants "github.com/humanhours/humanhours-go/internal/instant"
 	"github.com/humanhours/humanhours-go/store/storetest"
 )
 
@@ -29,7 +30,7 @@ func TestRecordsComeBack(t *testing.T) {
 		case 3:
 			e.ID = "evt_01arz3ndektsv4rrffq69g5fav"
 			e.Outcome, e.Credited, e.Test = humanhours.OutcomeFailure, false, true
-			e.Metadata = []byte(`{"received_at":"2026-05-14T09:30:00.123Z","x":{"v":1,"occurred_at":"` + e.OccurredAt.Format(layout) + `"}}`)
+			e.Metadata = []byte(`{"received_at":"2026-05-14T09:30:00.123Z","x":{"v":1,"occurred_at":"` + e.OccurredAt.Format(instants.Layout) + `"}}`)
 		case 4:
 			e.AgentID, e.Model = `","task_type":"`, "\x1f\x01"
 		}
