@@ -1,9 +1,10 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"log/slog"
-	"os"
+	"path/filepath"
 
 	"github.com/humanhours/humanhours-go"
 	"github.com/humanhours/humanhours-go/store"
@@ -19,9 +20,12 @@ type backend struct {
 	events humanhours.Store
 	orgs   humanhours.OrgStore
 	keys   humanhours.KeyStore
+	file   string       // the database, from the root of the file system; empty in memory
 	where  string       // for people
-	fresh  bool         // nothing was there before
 	close  func() error // to be called when nobody uses it any more
+
+	// hasKeys reports whether there is any API key: without one nobody gets in.
+	hasKeys func(context.Context) (bool, error)
 }
 
 // openBackend opens the database of -db.
@@ -29,12 +33,15 @@ func openBackend(db string, logger *slog.Logger) (*backend, error) {
 	if db == inMemory {
 		s := memory.New()
 		return &backend{
-			events: s, orgs: s, keys: s, fresh: true, close: func() error { return nil },
-			where: "in memory: they are gone when the server stops",
+			events: s, orgs: s, keys: s, close: func() error { return nil },
+			where:   "in memory: they are gone when the server stops",
+			hasKeys: func(context.Context) (bool, error) { return false, nil }, // it is new at every start
 		}, nil
 	}
-	_, err := os.Stat(db)
-	fresh := errors.Is(err, os.ErrNotExist)
+	file, err := filepath.Abs(db)
+	if err != nil {
+		file = db
+	}
 	s, err := sqlite.Open(db, sqlite.Config{Logger: logger})
 	if err != nil {
 		return nil, err
@@ -42,7 +49,7 @@ func openBackend(db string, logger *slog.Logger) (*backend, error) {
 	// One sync of the file costs the same for one event as for many, so concurrent requests share it.
 	group := store.NewGroup(s, store.GroupConfig{})
 	return &backend{
-		events: group, orgs: s, keys: s, fresh: fresh, where: "in the file " + db,
+		events: group, orgs: s, keys: s, file: file, where: "in the file " + file, hasKeys: s.HasKeys,
 		close: func() error { return errors.Join(group.Close(), s.Close()) },
 	}, nil
 }

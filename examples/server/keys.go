@@ -7,6 +7,10 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
 	"text/tabwriter"
 	"time"
 
@@ -57,6 +61,13 @@ func runKeys(ctx context.Context, args []string, stdout, stderr io.Writer) error
 	case *db == inMemory:
 		return errors.New("keys in memory are gone when this command ends; give a file with -db")
 	}
+	if args[0] == "create" {
+		if err := checkOrgID(*org); err != nil {
+			return fmt.Errorf("the id of an org must be %w", err)
+		}
+	} else if err := checkExists(*db); err != nil {
+		return err
+	}
 
 	b, err := openBackend(*db, slog.New(slog.NewTextHandler(stderr, nil)))
 	if err != nil {
@@ -97,7 +108,7 @@ func createKey(ctx context.Context, b *backend, keys *humanhours.Keys, org, plan
 func listKeys(ctx context.Context, keys *humanhours.Keys, org string, stdout io.Writer) error {
 	list, err := keys.List(ctx, org)
 	if err != nil {
-		return err
+		return errors.New(message(err))
 	}
 	table := tabwriter.NewWriter(stdout, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(table, "ID\tMODE\tSCOPES\tCREATED\tSTATE")
@@ -121,4 +132,45 @@ func revokeKey(ctx context.Context, keys *humanhours.Keys, id string, stdout io.
 	}
 	fmt.Fprintf(stdout, "key %s of org %q is revoked; servers that run notice within 5 seconds\n", key.ID, key.Org)
 	return nil
+}
+
+// checkExists refuses a database that would have to be made: nobody looks for keys in a new one, and a misspelt -db would leave a
+// file behind.
+func checkExists(db string) error {
+	info, err := os.Stat(db)
+	if !errors.Is(err, os.ErrNotExist) && (err != nil || info.IsDir() || info.Size() > 0) {
+		return nil // what else is wrong with it is said when it is opened
+	}
+	file, err := filepath.Abs(db)
+	if err != nil {
+		file = db
+	}
+	return fmt.Errorf("there is no database at %s; start the server on that file to make one, or run: %s", file, createCommand("ID", file))
+}
+
+// createCommand is the command that makes a key in a database, to be pasted into a shell.
+func createCommand(org, file string) string {
+	command := program(os.Args[0]) + " keys create -org " + org
+	if standard, err := filepath.Abs(defaultDB); err != nil || file != standard {
+		command += " -db " + quote(file)
+	}
+	return command
+}
+
+// program is how to call this program again. What "go run" made has a name in the build cache that does not stay.
+func program(called string) string {
+	if strings.Contains(called, "go-build") {
+		return "go run ./examples/server"
+	}
+	return quote(called)
+}
+
+var plain = regexp.MustCompile(`^[\w./:@%+,=-]+$`)
+
+// quote makes one word of a text for a shell.
+func quote(text string) string {
+	if plain.MatchString(text) {
+		return text
+	}
+	return "'" + strings.ReplaceAll(text, "'", `'\''`) + "'"
 }

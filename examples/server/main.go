@@ -3,7 +3,7 @@
 //	go run ./examples/server
 //
 // It keeps its events, orgs and keys in humanhours.db (-db FILE; -db :memory: keeps nothing), and prints a first API key and a curl to
-// paste when that file is new. "server keys" makes, lists and revokes keys. With -orgs FILE it serves the orgs of a file instead:
+// paste while there is no key in it. "server keys" makes, lists and revokes keys. With -orgs FILE it serves the orgs of a file instead:
 //
 //	{"orgs": [{
 //	  "id": "acme", "plan": "pro", "currency": "USD", "hourly_rate": 60,
@@ -62,7 +62,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	flags.SetOutput(stderr)
 	addr := flags.String("addr", "127.0.0.1:8080", "`host:port` to listen on")
 	db := flags.String("db", defaultDB, "database `file`, made if there is none; "+inMemory+" keeps nothing")
-	orgsFile := flags.String("orgs", "", "JSON `file` of orgs and API keys to create or update at start; default: a first org with a fresh key in a new database")
+	orgsFile := flags.String("orgs", "", "JSON `file` of orgs and API keys to create or update at start; default: a first org with a fresh key, if the database has no key")
 	switch err := flags.Parse(args); {
 	case errors.Is(err, flag.ErrHelp):
 		return nil
@@ -107,12 +107,13 @@ func runServer(
 	}
 
 	// Before anything is served: whoever is answered finds the orgs and keys in place.
+	var org humanhours.Org
 	var secret humanhours.Secret
-	switch {
-	case orgsFile != "":
+	var found bool
+	if orgsFile != "" {
 		err = applyOrgsFile(ctx, orgsFile, tracker, keys, stderr)
-	case b.fresh:
-		secret, err = firstOrg(ctx, tracker, keys)
+	} else if found, err = b.hasKeys(ctx); err == nil && !found {
+		org, secret, err = firstOrg(ctx, tracker, keys)
 	}
 	if err != nil {
 		return err
@@ -125,10 +126,14 @@ func runServer(
 	fmt.Fprintf(stdout, "  price book  %s %s of %s, %d models\n", book.Source, book.Version, book.Date.Format(time.DateOnly), book.Models)
 	switch {
 	case orgsFile != "":
-	case b.fresh:
-		printFirstKey(stdout, url, secret)
+	case !found:
+		printFirstKey(stdout, url, org, secret)
 	default:
-		fmt.Fprintf(stdout, "  keys        as before; another one: go run ./examples/server keys create -org %s\n", firstOrgID)
+		id := firstOrgID
+		if list, err := keys.List(ctx, id); err != nil || len(list) == 0 {
+			id = "ID" // the keys are of other orgs
+		}
+		fmt.Fprintf(stdout, "  keys        as before; another one: %s\n", createCommand(id, b.file))
 	}
 
 	mux := http.NewServeMux()
@@ -146,35 +151,40 @@ const defaultDB = "humanhours.db"
 // firstOrgID is the org of a server that was started without -orgs.
 const firstOrgID = "first-org"
 
-// firstOrg makes the org of a newcomer.
-func firstOrg(ctx context.Context, tracker *humanhours.Tracker, keys *humanhours.Keys) (humanhours.Secret, error) {
-	_, err := tracker.UpdateOrg(ctx, firstOrgID, func(org *humanhours.Org) ([]humanhours.Change, error) {
-		org.Plan = "pro"
+// firstOrg makes the org of a newcomer, with a key. An org that is there already keeps its plan.
+func firstOrg(ctx context.Context, tracker *humanhours.Tracker, keys *humanhours.Keys) (humanhours.Org, humanhours.Secret, error) {
+	org, err := tracker.UpdateOrg(ctx, firstOrgID, func(org *humanhours.Org) ([]humanhours.Change, error) {
+		if org.Version == 0 || org.Plan == "" {
+			org.Plan = "pro"
+		}
 		return nil, nil
 	})
 	if err != nil {
-		return humanhours.Secret{}, err
+		return humanhours.Org{}, humanhours.Secret{}, errors.New(message(err))
 	}
 	_, secret, err := keys.Create(ctx, firstOrgID, false, 0)
-	return secret, err
+	if err != nil {
+		return humanhours.Org{}, humanhours.Secret{}, errors.New(message(err))
+	}
+	return org, secret, nil
 }
 
-func printFirstKey(w io.Writer, url string, secret humanhours.Secret) {
+func printFirstKey(w io.Writer, url string, org humanhours.Org, secret humanhours.Secret) {
 	fmt.Fprintf(w, `
-A first org, %q, is on the pro plan. This is its API key; it is not shown again:
+A first org, %q, is on the %s plan. This is its API key; it is not shown again:
 
   %s
 
 Try it:
 
   curl -i %s/v1/track \
-    -H "Authorization: Bearer %[2]s" \
+    -H "Authorization: Bearer %[3]s" \
     -H "Content-Type: application/json" \
     -H "Idempotency-Key: my-first-task" \
     -d '{"agent_id":"support-classifier","task_type":"email_classification","outcome":"success","agent_duration_seconds":4}'
 
 Press Ctrl-C to stop.
-`, firstOrgID, secret.Reveal(), url)
+`, org.ID, org.Plan, secret.Reveal(), url)
 }
 
 // serve serves until ctx ends, and then until the requests in flight are answered.

@@ -3,13 +3,16 @@ package main
 import (
 	"bytes"
 	"context"
+	"database/sql"
 	"encoding/json"
+	"errors"
 	"io"
 	"net"
 	"net/http"
 	"os"
 	"path/filepath"
 	"regexp"
+	"runtime"
 	"slices"
 	"strings"
 	"sync"
@@ -18,6 +21,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/humanhours/humanhours-go"
+	"github.com/humanhours/humanhours-go/store/sqlite"
 )
 
 // running is a server that serves in this process.
@@ -219,6 +223,7 @@ func TestOrgsFileWithMistakes(t *testing.T) {
 		{"empty", `{}`, "there are no orgs"},
 		{"misspelt field", `{"orgs":[{"id":"a","hourly_rat":4}]}`, `unknown field "hourly_rat"`},
 		{"no id", `{"orgs":[{"plan":"pro"}]}`, `orgs[0] (""): id must be 1 to 255 bytes`},
+		{"blank id", `{"orgs":[{"id":" "}]}`, `orgs[0] (" "): id must be 1 to 255 bytes and not blank`},
 		{"twice", `{"orgs":[{"id":"a"},{"id":"a"}]}`, `orgs[1] ("a"): the id stands twice`},
 		{"plan", `{"orgs":[{"id":"a","plan":"gold"}]}`, `there is no plan "gold"; choose one of enterprise, free, pro`},
 		{"currency", `{"orgs":[{"id":"a","currency":"euro"}]}`, "currency must be an ISO 4217 code"},
@@ -320,10 +325,82 @@ func TestRestart(t *testing.T) {
 
 	s = start(t, "-db", db)
 	require.NotContains(t, s.stdout, "hh_live_")
-	require.Contains(t, s.stdout, "in the file "+db)
+	require.Contains(t, s.stdout, "in the file "+db+"\n")
 	status, again := post()
 	require.Equal(t, http.StatusOK, status, "a replay, across the restart")
 	require.Equal(t, first, again)
+}
+
+// TestFirstKey: a start shows a first key unless the database has one, whatever came before.
+func TestFirstKey(t *testing.T) {
+	for name, before := range map[string]func(t *testing.T, db string){
+		"nothing": func(*testing.T, string) {},
+		"an empty file": func(t *testing.T, db string) {
+			require.NoError(t, os.WriteFile(db, nil, 0o600))
+		},
+		"keys list": func(t *testing.T, db string) {
+			_ = run(t.Context(), []string{"keys", "list", "-org", "acme", "-db", db}, io.Discard, io.Discard)
+		},
+		"keys create with a mistake": func(t *testing.T, db string) {
+			require.Error(t, run(t.Context(), []string{"keys", "create", "-org", "acme", "-plan", "gold", "-db", db}, io.Discard, io.Discard))
+		},
+		"no orgs file": func(t *testing.T, db string) {
+			none := filepath.Join(t.TempDir(), "none.json")
+			require.Error(t, run(t.Context(), []string{"-addr", "127.0.0.1:0", "-db", db, "-orgs", none}, io.Discard, io.Discard))
+		},
+		"an orgs file without keys": func(t *testing.T, db string) {
+			require.NoError(t, start(t, "-db", db, "-orgs", writeOrgs(t, `{"orgs":[{"id":"first-org","plan":"free"}]}`)).stop())
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Chdir(t.TempDir())
+			here, err := os.Getwd()
+			require.NoError(t, err)
+			before(t, "hours.db")
+			s := start(t, "-db", "hours.db")
+			key := regexp.MustCompile(`hh_live_\S+`).FindString(s.stdout)
+			require.NotEmpty(t, key, s.stdout)
+			if name == "an orgs file without keys" {
+				require.Contains(t, s.stdout, "is on the free plan", "the plan of an org that exists stays")
+			} else {
+				require.Contains(t, s.stdout, "is on the pro plan")
+			}
+			response, answer := s.post(t, key, strings.NewReader(example))
+			require.Equal(t, http.StatusCreated, response.StatusCode, answer)
+			require.NoError(t, s.stop())
+
+			s = start(t, "-db", "hours.db")
+			require.NotContains(t, s.stdout, "hh_live_")
+			require.Contains(t, s.stdout, "in the file "+filepath.Join(here, "hours.db")+"\n", "wherever it was started")
+		})
+	}
+}
+
+// hint is the command for another key that a second start prints.
+func hint(t *testing.T, s *running) string {
+	t.Helper()
+	found := regexp.MustCompile(`another one: (.* keys create .*)\n$`).FindStringSubmatch(s.stdout)
+	require.NotNil(t, found, s.stdout)
+	return found[1]
+}
+
+// TestHint: the command says what it must, and no more.
+func TestHint(t *testing.T) {
+	dir := t.TempDir()
+	t.Chdir(dir)
+	require.NoError(t, start(t, "-db", defaultDB).stop())
+	require.Regexp(t, ` keys create -org first-org$`, hint(t, start(t, "-db", defaultDB)))
+
+	db := filepath.Join(dir, "hours.db")
+	require.NoError(t, run(t.Context(), []string{"keys", "create", "-org", "acme", "-db", db}, io.Discard, io.Discard))
+	require.Regexp(t, ` keys create -org ID -db `+regexp.QuoteMeta(db)+`$`, hint(t, start(t, "-db", "hours.db")), "there is no first-org")
+	require.NoError(t, run(t.Context(), []string{"keys", "create", "-org", "first-org", "-db", db}, io.Discard, io.Discard))
+	require.Regexp(t, ` keys create -org first-org -db `+regexp.QuoteMeta(db)+`$`, hint(t, start(t, "-db", "hours.db")))
+
+	require.Equal(t, "go run ./examples/server", program("go-build42/b001/exe/server"), "what go run made is gone tomorrow")
+	require.Equal(t, "./server", program("./server"))
+	require.Equal(t, `'/opt/it'\''s mine/server'`, program("/opt/it's mine/server"))
+	require.Equal(t, `''`, quote(""))
 }
 
 // TestKeysCommand makes, lists and revokes keys beside a server that runs on the same file.
@@ -367,25 +444,113 @@ func TestKeysCommand(t *testing.T) {
 		_, err := keys(args...)
 		require.ErrorContains(t, err, want)
 	}
+	for _, org := range []string{" ", "\t\n", strings.Repeat("a", 256), strings.Repeat("é", 150)} {
+		_, err := keys("create", "-org", org, "-db", db)
+		require.EqualError(t, err, "the id of an org must be 1 to 255 bytes and not blank")
+	}
+	_, err = keys("create", "-org", strings.Repeat("a", 255), "-db", db)
+	require.NoError(t, err)
 	_, err = keys("delete")
 	require.ErrorIs(t, err, errUsage)
 	_, err = keys()
 	require.ErrorIs(t, err, errUsage)
 }
 
-// TestDatabaseErrors: what a newcomer meets is one plain sentence.
-func TestDatabaseErrors(t *testing.T) {
+// TestKeysWithoutADatabase: to look for keys makes no database.
+func TestKeysWithoutADatabase(t *testing.T) {
+	for _, args := range [][]string{{"list", "-org", "acme"}, {"revoke", "AAAAAAAA"}} {
+		t.Run(args[0], func(t *testing.T) {
+			dir := t.TempDir()
+			db := filepath.Join(dir, "hours.db")
+			args := slices.Insert(slices.Clone(args), 1, "-db", db)
+			err := run(t.Context(), append([]string{"keys"}, args...), io.Discard, io.Discard)
+			require.ErrorContains(t, err, "there is no database at "+db+"; ")
+			require.ErrorContains(t, err, "keys create -org ID -db "+db)
+			require.NotContains(t, err.Error(), "\n")
+			left, err := os.ReadDir(dir)
+			require.NoError(t, err)
+			require.Empty(t, left)
+
+			require.NoError(t, os.WriteFile(db, nil, 0o600))
+			err = run(t.Context(), append([]string{"keys"}, args...), io.Discard, io.Discard)
+			require.ErrorContains(t, err, "there is no database at "+db, "an empty file is none")
+			info, err := os.Stat(db)
+			require.NoError(t, err)
+			require.Zero(t, info.Size())
+		})
+	}
+}
+
+// TestKeysBesideALock: whoever waited in vain is told for whom.
+func TestKeysBesideALock(t *testing.T) {
+	db := filepath.Join(t.TempDir(), "hours.db")
+	var out bytes.Buffer
+	require.NoError(t, run(t.Context(), []string{"keys", "create", "-org", "acme", "-db", db}, &out, io.Discard))
+	other, err := sql.Open("sqlite", db)
+	require.NoError(t, err)
+	t.Cleanup(func() { _ = other.Close() })
+	other.SetMaxOpenConns(1)
+	_, err = other.ExecContext(t.Context(), "BEGIN IMMEDIATE")
+	require.NoError(t, err)
+	for name, args := range map[string][]string{
+		"create":        {"create", "-org", "acme", "-db", db},
+		"create a plan": {"create", "-org", "acme", "-plan", "pro", "-db", db},
+		"revoke":        {"revoke", "-db", db, out.String()[len("hh_live_"):][:8]},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel() // each waits for some seconds
+			err := run(t.Context(), append([]string{"keys"}, args...), io.Discard, io.Discard)
+			require.ErrorContains(t, err, "did not answer: ")
+			require.ErrorContains(t, err, "another process has been writing for 5s: database is locked")
+			require.NotContains(t, err.Error(), "\n")
+			t.Log(err)
+		})
+	}
+}
+
+// newer makes a database of a release that is not there yet.
+func newer(t *testing.T) string {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "newer.db")
+	s, err := sqlite.Open(path, sqlite.Config{})
+	require.NoError(t, err)
+	require.NoError(t, s.Close())
+	db, err := sql.Open("sqlite", path)
+	require.NoError(t, err)
+	_, err = db.ExecContext(t.Context(), "PRAGMA user_version = 999")
+	require.NoError(t, errors.Join(err, db.Close()))
+	return path
+}
+
+// badDatabases are files that the server cannot use, and what it says of them.
+func badDatabases(t *testing.T) map[string]struct{ db, want string } {
 	notADatabase := filepath.Join(t.TempDir(), "notes.txt")
 	require.NoError(t, os.WriteFile(notADatabase, bytes.Repeat([]byte("not a database\n"), 100), 0o600))
-	for name, db := range map[string]string{
-		"no folder":      filepath.Join(t.TempDir(), "none", "hours.db"),
-		"not a database": notADatabase,
-		"a folder":       t.TempDir(),
-	} {
-		err := run(t.Context(), []string{"-addr", "127.0.0.1:0", "-db", db}, io.Discard, io.Discard)
-		require.Error(t, err, name)
-		require.NotContains(t, err.Error(), "\n", name)
-		require.Contains(t, err.Error(), filepath.Dir(db), name)
-		t.Log(err)
+	noFolder := filepath.Join(t.TempDir(), "none")
+	folder := t.TempDir()
+	newer := newer(t)
+	bad := map[string]struct{ db, want string }{
+		"no folder":               {filepath.Join(noFolder, "hours.db"), "the folder " + noFolder + ", where the database should be, does not exist"},
+		"not a database":          {notADatabase, notADatabase + " is not a SQLite database, or is damaged"},
+		"a folder":                {folder, folder + " is a folder, not a database file"},
+		"file of a newer version": {newer, newer + " was written by a newer release (schema version 999"},
+	}
+	if runtime.GOOS == "linux" { // root can write to every other folder
+		bad["folder not writable"] = struct{ db, want string }{"/proc/hours.db", "/proc/hours.db cannot be opened; it and its folder must be writable"}
+	}
+	return bad
+}
+
+// TestDatabaseErrors: what a newcomer meets is one plain sentence.
+func TestDatabaseErrors(t *testing.T) {
+	for name, bad := range badDatabases(t) {
+		t.Run(name, func(t *testing.T) {
+			for _, args := range [][]string{{"-addr", "127.0.0.1:0", "-db", bad.db}, {"keys", "create", "-org", "acme", "-db", bad.db}} {
+				err := run(t.Context(), args, io.Discard, io.Discard)
+				require.ErrorContains(t, err, bad.want)
+				require.NotContains(t, err.Error(), "\n")
+				t.Log(err)
+			}
+		})
 	}
 }

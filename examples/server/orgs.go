@@ -100,10 +100,10 @@ func parseOrgs(data []byte) ([]orgEntry, error) {
 		fail := func(format string, args ...any) error {
 			return fmt.Errorf("orgs[%d] (%q): %s", i, org.ID, fmt.Sprintf(format, args...))
 		}
-		switch {
-		case org.ID == "" || len(org.ID) > 255:
-			return nil, fail("id must be 1 to 255 bytes")
-		case seen[org.ID]:
+		if err := checkOrgID(org.ID); err != nil {
+			return nil, fail("id must be %s", err)
+		}
+		if seen[org.ID] {
 			return nil, fail("the id stands twice in the file")
 		}
 		seen[org.ID] = true
@@ -128,10 +128,21 @@ func parseOrgs(data []byte) ([]orgEntry, error) {
 	return file.Orgs, nil
 }
 
-// message is what an error says to people.
+// checkOrgID says what the id of an org must be.
+func checkOrgID(id string) error {
+	if strings.TrimSpace(id) == "" || len(id) > 255 {
+		return errors.New("1 to 255 bytes and not blank")
+	}
+	return nil
+}
+
+// message is what an error says to people: those who run the server, who are told the cause when a store does not answer.
 func message(err error) string {
 	var e *humanhours.Error
 	if errors.As(err, &e) {
+		if e.Code == humanhours.CodeUnavailable && e.Err != nil {
+			return e.Message + ": " + e.Err.Error()
+		}
 		return e.Message
 	}
 	return err.Error()
@@ -140,7 +151,7 @@ func message(err error) string {
 func (o *orgEntry) apply(ctx context.Context, tracker *humanhours.Tracker, keys *humanhours.Keys) error {
 	_, err := tracker.UpdateOrg(ctx, o.ID, o.update)
 	if err != nil && !errors.Is(err, errUnchanged) {
-		return err
+		return errors.New(message(err))
 	}
 	for _, k := range o.Keys {
 		if _, _, err := keys.Import(ctx, o.ID, k.Secret, 0); err != nil {
