@@ -36,6 +36,7 @@ type Gatherer[In, Out any] struct {
 	cfg     Config[In, Out]
 	queue   chan *request[In, Out]
 	flights []*flight[In, Out]
+	looking atomic.Int32   // flights that will look into the queue before they flush or end
 	runs    sync.WaitGroup // goroutines that flush
 
 	mu       sync.RWMutex   // held for reading while a request is being accepted
@@ -146,34 +147,49 @@ func (g *Gatherer[In, Out]) accept(r *request[In, Out]) error {
 		g.accepted.Done()
 		return g.cfg.Closed
 	}
+	g.launch()
+	return nil
+}
+
+// launch starts a flight, unless one is there that will look into the queue anyway, or all are under way.
+func (g *Gatherer[In, Out]) launch() {
+	if g.looking.Load() > 0 {
+		return
+	}
 	for _, f := range g.flights {
 		if f.busy.CompareAndSwap(false, true) {
+			g.looking.Add(1)
 			g.runs.Go(f.run)
-			break
+			return
 		}
 	}
-	return nil
 }
 
 // run flushes until nothing is queued.
 func (f *flight[In, Out]) run() {
+	g := f.g
 	var first *request[In, Out] // taken from the queue, and too large for the flush before
 	answered, took := 0, time.Duration(0)
 	for {
 		f.settle(answered, took)
 		var group []*request[In, Out]
-		group, first = f.g.gather(first)
+		group, first = g.gather(first)
 		if answered = len(group); answered > 0 {
+			// A request that was queued since gather looked has seen that somebody is looking, and left it to us.
+			if g.looking.Add(-1); len(g.queue) > 0 {
+				g.launch()
+			}
 			start := time.Now()
-			f.g.flush(group)
+			g.flush(group)
 			took = time.Since(start)
+			g.looking.Add(1)
 			continue
 		}
 		f.busy.Store(false)
-		// A request that was queued since gather looked has seen busy and left it to us.
-		if len(f.g.queue) == 0 || !f.busy.CompareAndSwap(false, true) {
-			return
+		if g.looking.Add(-1); len(g.queue) > 0 { // likewise
+			g.launch()
 		}
+		return
 	}
 }
 
