@@ -89,6 +89,12 @@ func (s *Store) Append(ctx context.Context, entries []humanhours.Entry) []humanh
 	if len(items) == 0 {
 		return results
 	}
+	// A call that hangs keeps those waiting that are queued behind it, for as long as the client reads from its socket.
+	if deadline, ok := ctx.Deadline(); !ok || time.Until(deadline) > s.cfg.Timeout {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, s.cfg.Timeout)
+		defer cancel()
+	}
 	for j, err := range s.gatherer.Do(ctx, items) {
 		i := index[j]
 		switch p := items[j]; {
