@@ -1,7 +1,14 @@
 package redistest_test
 
 import (
+	"bufio"
 	"context"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"os/exec"
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -16,6 +23,44 @@ func TestServerComesBackWithWhatItWrote(t *testing.T) {
 	require.Error(t, s.Client(t).Ping(context.Background()).Err())
 	s.Restart()
 	require.Equal(t, "1", s.Must(t, "GET", "a"))
+}
+
+// asChild makes the test binary start a server, print its address, and wait to be killed.
+const asChild = "REDISTEST_CHILD"
+
+func TestServerEndsWithAKilledTest(t *testing.T) {
+	if os.Getenv(asChild) != "" {
+		fmt.Printf("server %s\n", redistest.Start(t).Addr())
+		<-t.Context().Done() // only the parent ends this
+		return
+	}
+	redistest.Start(t) // or there is nothing to show here
+	child := exec.Command(os.Args[0], "-test.run=^TestServerEndsWithAKilledTest$", "-test.timeout=1m")
+	child.Env = append(os.Environ(), asChild+"=1", "TMPDIR="+t.TempDir())
+	out, err := child.StdoutPipe()
+	require.NoError(t, err)
+	require.NoError(t, child.Start())
+	addr := ""
+	for scanner := bufio.NewScanner(out); addr == "" && scanner.Scan(); {
+		if rest, ok := strings.CutPrefix(scanner.Text(), "server "); ok {
+			addr = rest
+		}
+	}
+	conn, dialed := net.Dial("tcp", addr)
+	if dialed == nil {
+		_ = conn.Close()
+	}
+	require.NoError(t, child.Process.Kill())
+	_ = child.Wait()
+	require.NoError(t, dialed, "the server runs as long as the test")
+	redistest.Eventually(t, func() error {
+		conn, err := net.Dial("tcp", addr)
+		if err != nil {
+			return nil
+		}
+		_ = conn.Close()
+		return errors.New("the server outlives the test that started it")
+	})
 }
 
 func TestClusterMovesASlot(t *testing.T) {

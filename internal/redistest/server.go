@@ -122,8 +122,14 @@ func (s *Server) start() error {
 			text, _ := os.ReadFile(log)
 			return fmt.Errorf("%w: redis-server has ended:\n%s", errGiveUp, text)
 		default:
-			return client.Ping(ctx).Err() // an error while it loads its data
 		}
+		// Not by the client: it dials again a tenth of a second later, which would be most of the time that a start takes.
+		conn, err := net.DialTimeout("tcp", s.Addr(), time.Second)
+		if err != nil {
+			return err
+		}
+		_ = conn.Close()
+		return client.Ping(ctx).Err() // an error while it loads its data
 	})
 }
 

@@ -37,9 +37,10 @@ type LimiterConfig struct {
 	Prefix string
 	// OnFailure is what happens while Redis does not answer. Defaults to FallbackLocal.
 	OnFailure FailureMode
-	// Timeout is how long a Take waits for Redis before OnFailure decides. Defaults to 250 milliseconds.
+	// Timeout is how long a Take waits for Redis, and for the Takes before it, until OnFailure decides. Defaults to 250 milliseconds.
 	Timeout time.Duration
-	// RetryAfter is how long Redis is left alone after it has failed; then one Take tries it again. Defaults to a second.
+	// RetryAfter is how long Redis is left alone after it has failed; then one Take tries it again. With FailClosed every Take tries. An
+	// outage is over with the first answer that comes RetryAfter or more after the last failure. Defaults to a second.
 	RetryAfter time.Duration
 	// OnChange is told when an outage begins, with its error, and with nil when it is over. It must return soon. Nil: nobody is told.
 	OnChange func(err error)
@@ -89,6 +90,7 @@ type Limiter struct {
 	start    time.Time
 	down     atomic.Bool
 	retry    atomic.Int64 // while down: when Redis may be tried again, since start
+	lost     atomic.Int64 // while down: when Redis failed last, since start
 }
 
 // take is one Take on its way.
@@ -132,7 +134,10 @@ func (l *Limiter) Take(ctx context.Context, q humanhours.TakeQuery) (humanhours.
 	if l.down.Load() && l.cfg.OnFailure != FailClosed && !l.mayTry() {
 		return l.without(ctx, q, nil)
 	}
-	switch err := l.gatherer.Do(ctx, []*take{t})[0]; {
+	// Flushes that hang keep those waiting that are queued behind them, for as long as the client reads from its sockets.
+	waiting, cancel := context.WithTimeout(ctx, l.cfg.Timeout)
+	defer cancel()
+	switch err := l.gatherer.Do(waiting, []*take{t})[0]; {
 	case err == nil:
 		l.answered()
 		return humanhours.Decision{Allowed: t.wait == 0, RetryAfter: t.wait}, nil
@@ -165,7 +170,9 @@ func (l *Limiter) mayTry() bool {
 }
 
 func (l *Limiter) failed(err error) {
-	l.retry.Store(int64(time.Since(l.start) + l.cfg.RetryAfter))
+	now := int64(time.Since(l.start))
+	l.lost.Store(now)
+	l.retry.Store(now + int64(l.cfg.RetryAfter))
 	if l.down.Swap(true) {
 		return
 	}
@@ -175,8 +182,9 @@ func (l *Limiter) failed(err error) {
 	}
 }
 
+// answered ends an outage. While one node of a cluster is down the others go on answering, which ends nothing.
 func (l *Limiter) answered() {
-	if !l.down.Load() || !l.down.Swap(false) {
+	if !l.down.Load() || int64(time.Since(l.start))-l.lost.Load() < int64(l.cfg.RetryAfter) || !l.down.Swap(false) {
 		return
 	}
 	l.cfg.Logger.Info("redis: the limiter reaches Redis again")

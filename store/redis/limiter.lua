@@ -2,9 +2,11 @@
 -- the time in microseconds, or nothing for that of Redis, which all instances share; then the limit of each take, in order.
 -- Answers for each take 0 if it is allowed, or else for how many microseconds it cannot be.
 local window, now = 1000000, tonumber(ARGV[1])
+local life = 600000 -- milliseconds: the clock of a test may stand still while the one that Redis expires keys by goes on
 if not now then
   local time = redis.call('TIME')
   now = time[1] * 1000000 + time[2]
+  life = 2000 -- an idle key has nothing left in its window
 end
 local function whole(number) return string.format('%.0f', number) end
 local count, latest = redis.call('LLEN', KEYS[1]), tonumber(redis.call('LINDEX', KEYS[1], -1) or nil)
@@ -14,6 +16,7 @@ if latest and latest > now then
   local all, back = redis.call('LRANGE', KEYS[1], 0, -1), latest - now
   redis.call('DEL', KEYS[1])
   for _, t in ipairs(all) do redis.call('RPUSH', KEYS[1], whole(tonumber(t) - back)) end
+  redis.call('PEXPIRE', KEYS[1], life) -- also if nothing is added below: it is a new list
 elseif latest and now - latest >= window then
   redis.call('DEL', KEYS[1])
   count = 0
@@ -40,6 +43,6 @@ for i = 2, #ARGV do
 end
 if #added > 0 then
   redis.call('RPUSH', KEYS[1], unpack(added))
-  redis.call('PEXPIRE', KEYS[1], 2000) -- an idle key has nothing left in its window
+  redis.call('PEXPIRE', KEYS[1], life)
 end
 return answer
