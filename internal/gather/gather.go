@@ -22,7 +22,8 @@ type Config[In, Out any] struct {
 	Size func(item *In) int
 	// Closed is the error of requests that come after Close.
 	Closed error
-	// Timeout is after how long in flight requests are answered with context.DeadlineExceeded, whatever becomes of the flush. 0: never.
+	// Timeout is after how long in flight requests are answered with context.DeadlineExceeded, whatever becomes of the flush. While all
+	// flights are late like this, nobody is kept waiting behind them: requests are answered so at once. 0: never.
 	Timeout time.Duration
 
 	MaxItems int // of one flush
@@ -37,6 +38,7 @@ type Gatherer[In, Out any] struct {
 	queue   chan *request[In, Out]
 	flights []*flight[In, Out]
 	looking atomic.Int32   // flights that will look into the queue before they flush or end
+	late    atomic.Int32   // flights whose flush has not ended in time
 	runs    sync.WaitGroup // goroutines that flush
 
 	mu       sync.RWMutex   // held for reading while a request is being accepted
@@ -148,7 +150,20 @@ func (g *Gatherer[In, Out]) accept(r *request[In, Out]) error {
 		return g.cfg.Closed
 	}
 	g.launch()
+	g.giveUp()
 	return nil
+}
+
+// giveUp answers what is queued, if all flights are late.
+func (g *Gatherer[In, Out]) giveUp() {
+	for int(g.late.Load()) == len(g.flights) {
+		select {
+		case r := <-g.queue:
+			g.answer(r, g.failed(len(r.items), context.DeadlineExceeded))
+		default:
+			return
+		}
+	}
 }
 
 // launch starts a flight, unless one is there that will look into the queue anyway, or all are under way.
@@ -180,7 +195,7 @@ func (f *flight[In, Out]) run() {
 				g.launch()
 			}
 			start := time.Now()
-			g.flush(group)
+			g.flush(group, first)
 			took = time.Since(start)
 			g.looking.Add(1)
 			continue
@@ -233,6 +248,9 @@ func (g *Gatherer[In, Out]) gather(first *request[In, Out]) (group []*request[In
 				return group, nil
 			}
 		}
+		if r.answered.Load() { // by a flush that was late
+			continue
+		}
 		if err := r.ctx.Err(); err != nil { // gone while it waited
 			g.answer(r, g.failed(len(r.items), err))
 			continue
@@ -246,8 +264,8 @@ func (g *Gatherer[In, Out]) gather(first *request[In, Out]) (group []*request[In
 	}
 }
 
-// flush hands a group down and its results back.
-func (g *Gatherer[In, Out]) flush(group []*request[In, Out]) {
+// flush hands a group down and its results back. The request that is next waits for it too.
+func (g *Gatherer[In, Out]) flush(group []*request[In, Out], next *request[In, Out]) {
 	items := group[0].items
 	if len(group) > 1 {
 		items = make([]In, 0, g.cfg.MaxItems)
@@ -257,11 +275,20 @@ func (g *Gatherer[In, Out]) flush(group []*request[In, Out]) {
 	}
 	if g.cfg.Timeout > 0 {
 		watch := time.AfterFunc(g.cfg.Timeout, func() {
+			g.late.Add(1)
 			for _, r := range group {
 				g.answer(r, g.failed(len(r.items), context.DeadlineExceeded))
 			}
+			if next != nil {
+				g.answer(next, g.failed(len(next.items), context.DeadlineExceeded))
+			}
+			g.giveUp()
 		})
-		defer watch.Stop()
+		defer func() {
+			if !watch.Stop() {
+				g.late.Add(-1)
+			}
+		}()
 	}
 	results := g.carryOut(items)
 	for _, r := range group {

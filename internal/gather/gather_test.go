@@ -62,6 +62,38 @@ func TestFlightsAreBounded(t *testing.T) {
 	})
 }
 
+// Nobody waits longer than the timeout for a flush that hangs, in it, behind it or after it; when it ends, all goes on.
+func TestLateFlushesKeepNobodyWaiting(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		hang := make(chan struct{})
+		g := New(Config[int, int]{
+			Flush: func(items []int) []int {
+				<-hang
+				return double(items)
+			},
+			Failed: func(err error) int {
+				assert.ErrorIs(t, err, context.DeadlineExceeded)
+				return -1
+			},
+			Size: func(*int) int { return 1 }, Closed: errors.New("closed"),
+			MaxItems: 2, MaxBytes: 1 << 20, MaxQueue: 64, Flights: 2, Timeout: time.Second,
+		})
+		start := time.Now()
+		var all sync.WaitGroup
+		for n := range 20 {
+			all.Go(func() { assert.Equal(t, []int{-1}, g.Do(context.Background(), []int{n})) })
+		}
+		all.Wait()
+		assert.Equal(t, time.Second, time.Since(start))
+		assert.Equal(t, []int{-1}, g.Do(context.Background(), []int{1}))
+		assert.Equal(t, time.Second, time.Since(start), "answered at once")
+		close(hang)
+		synctest.Wait()
+		assert.Equal(t, []int{2}, g.Do(context.Background(), []int{1}))
+		g.Close()
+	})
+}
+
 // Where the processors are busy, stepping aside once can take as long as many flushes: it must not be done before each of them.
 func TestStepsAsideLessOftenWhenThatTakesLong(t *testing.T) {
 	f := newDoubler(double, 1).flights[0]

@@ -134,10 +134,7 @@ func (l *Limiter) Take(ctx context.Context, q humanhours.TakeQuery) (humanhours.
 	if l.down.Load() && l.cfg.OnFailure != FailClosed && !l.mayTry() {
 		return l.without(ctx, q, nil)
 	}
-	// Flushes that hang keep those waiting that are queued behind them, for as long as the client reads from its sockets.
-	waiting, cancel := context.WithTimeout(ctx, l.cfg.Timeout)
-	defer cancel()
-	switch err := l.gatherer.Do(waiting, []*take{t})[0]; {
+	switch err := l.gatherer.Do(ctx, []*take{t})[0]; {
 	case err == nil:
 		l.answered()
 		return humanhours.Decision{Allowed: t.wait == 0, RetryAfter: t.wait}, nil
