@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"errors"
 	"fmt"
+	"sync"
 	"time"
 
 	"github.com/humanhours/humanhours-go"
@@ -63,14 +64,47 @@ const (
 	limb     = 10_000_000_000 // of two that a counter is compared in: a double holds each of them
 )
 
-func (s *Store) newGatherer() *gather.Gatherer[*prepared, error] {
+// lane gathers the Appends that go to one server. In a cluster each node has its own, so that a node that is away, or slow,
+// holds up no others.
+type lane = gather.Gatherer[*prepared, error]
+
+func sizeOf(p *prepared) int { return 128 + len(p.body) }
+
+func (s *Store) newLane() *lane {
 	return gather.New(gather.Config[*prepared, error]{
 		Flush: s.flush, Closed: store.ErrClosed,
-		Size:     func(p **prepared) int { return 128 + len((*p).body) },
+		Size:     func(p **prepared) int { return sizeOf(*p) },
 		Failed:   func(err error) error { return err },
 		Timeout:  s.cfg.Timeout,
 		MaxItems: maxGroup, MaxBytes: s.cfg.MaxBytes, MaxQueue: s.cfg.MaxQueue, Flights: flights,
 	})
+}
+
+// laneTo returns the lane to a node.
+func (s *Store) laneTo(node string) *lane {
+	s.mu.RLock()
+	l := s.lanes[node]
+	s.mu.RUnlock()
+	if l != nil {
+		return l
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.lanes[node] == nil {
+		s.lanes[node] = s.newLane()
+	}
+	return s.lanes[node]
+}
+
+// begin accepts an Append, unless the Store is closed. It ends with s.appends.Done.
+func (s *Store) begin() bool {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	if s.closed {
+		return false
+	}
+	s.appends.Add(1)
+	return true
 }
 
 // Append implements humanhours.Store. Appends that come while others are on their way go out together as the next call.
@@ -89,17 +123,11 @@ func (s *Store) Append(ctx context.Context, entries []humanhours.Entry) []humanh
 	if len(items) == 0 {
 		return results
 	}
-	// A call that hangs keeps those waiting that are queued behind it, for as long as the client reads from its socket.
-	if deadline, ok := ctx.Deadline(); !ok || time.Until(deadline) > s.cfg.Timeout {
-		var cancel context.CancelFunc
-		ctx, cancel = context.WithTimeout(ctx, s.cfg.Timeout)
-		defer cancel()
-	}
-	for j, err := range s.gatherer.Do(ctx, items) {
+	for j, err := range s.appendAll(ctx, items) {
 		i := index[j]
 		switch p := items[j]; {
 		case err != nil:
-			results[i].Err = fmt.Errorf("redis: append: %w", err)
+			results[i].Err = fmt.Errorf("redis: append: %w", explain(err))
 		case p.letter == created:
 			event := entries[i].Event.Clone()
 			event.OccurredAt, event.ReceivedAt = instant(event.OccurredAt), instant(event.ReceivedAt)
@@ -111,6 +139,103 @@ func (s *Store) Append(ctx context.Context, entries []humanhours.Entry) []humanh
 		}
 	}
 	return results
+}
+
+// appendAll sends items down the lanes of their nodes, at once.
+func (s *Store) appendAll(ctx context.Context, items []*prepared) []error {
+	if !s.begin() {
+		errs := make([]error, len(items))
+		for i := range errs {
+			errs[i] = store.ErrClosed
+		}
+		return errs
+	}
+	defer s.appends.Done()
+	if deadline, ok := ctx.Deadline(); !ok || time.Until(deadline) > s.cfg.Timeout {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, s.cfg.Timeout)
+		defer cancel()
+	}
+	if s.client.cluster == nil {
+		return s.appendTo(ctx, "", items)
+	}
+	parts := make(map[string][]int, 1) // of the items, by node
+	node := ""
+	for i, p := range items {
+		if i == 0 || p.org != items[i-1].org {
+			node = s.client.nodeOf(ctx, s.base(p.org))
+		}
+		parts[node] = append(parts[node], i)
+	}
+	if len(parts) == 1 {
+		return s.appendTo(ctx, node, items)
+	}
+	errs := make([]error, len(items))
+	var all sync.WaitGroup
+	for node, part := range parts {
+		all.Go(func() {
+			mine := make([]*prepared, len(part))
+			for j, i := range part {
+				mine[j] = items[i]
+			}
+			for j, err := range s.appendTo(ctx, node, mine) {
+				errs[part[j]] = err
+			}
+		})
+	}
+	all.Wait()
+	return errs
+}
+
+// appendTo sends items to a node, in order: what does not fit one call begins when the one before it is answered for good.
+func (s *Store) appendTo(ctx context.Context, node string, items []*prepared) []error {
+	l := s.laneTo(node)
+	n, bytes := 0, 0
+	for n < len(items) && n < maxGroup && (n == 0 || bytes+sizeOf(items[n]) <= s.cfg.MaxBytes) {
+		bytes += sizeOf(items[n])
+		n++
+	}
+	errs := appendGroup(ctx, l, items[:n])
+	if n < len(items) {
+		errs = append(errs, s.appendTo(ctx, node, items[n:])...)
+	}
+	return errs
+}
+
+// transient is an error of a call that a later one may not meet.
+type transient struct{ err error }
+
+func (t *transient) Error() string { return t.err.Error() }
+
+// appendGroup sends items until none of them has an error that may pass. It is the caller who waits between two tries, and not
+// the flush, which others share.
+func appendGroup(ctx context.Context, l *lane, items []*prepared) []error {
+	errs := l.Do(ctx, items)
+	for pause := firstPause; ; pause = min(2*pause, lastPause) {
+		var again []*prepared
+		var index []int
+		for i, err := range errs {
+			if t, ok := err.(*transient); ok {
+				again, index = append(again, items[i]), append(index, i)
+				errs[i] = t.err
+			}
+		}
+		if len(again) == 0 {
+			return errs
+		}
+		if !sleep(ctx, pause) {
+			for _, i := range index {
+				errs[i] = errors.Join(ctx.Err(), errs[i])
+			}
+			return errs
+		}
+		for j, err := range l.Do(ctx, again) {
+			if err != nil && errors.Is(err, ctx.Err()) {
+				err = errors.Join(err, errs[index[j]]) // says what it has waited for
+			}
+			errs[index[j]] = err
+		}
+	}
 }
 
 func (s *Store) prepare(p *prepared, entry *humanhours.Entry) error {
@@ -170,7 +295,7 @@ func monthNumber(m humanhours.Month) int64 { return int64(m.Year)*12 + int64(m.M
 func instant(t time.Time) time.Time { return time.UnixMilli(t.UnixMilli()).UTC() }
 
 // flush appends a group: in one round, but for entries with an id or a key that another one of the group has, which wait until
-// it is known what became of that one.
+// it is known what became of that one. It tries once: whoever has an error that may pass comes again.
 func (s *Store) flush(items []*prepared) []error {
 	ctx, cancel := context.WithTimeout(context.Background(), s.cfg.Timeout)
 	defer cancel()
@@ -179,22 +304,39 @@ func (s *Store) flush(items []*prepared) []error {
 	for i := range left {
 		left[i] = i
 	}
+	var failed map[string]error // by org
 	for len(left) > 0 {
 		batches, later := batchesOf(items, left)
 		calls := make([]call, len(batches))
+		pending := make([]*call, len(batches))
 		for i, b := range batches {
 			base := s.base(b.org)
 			calls[i] = call{script: s.scripts.append, keys: []string{base, base + metaKey}, args: b.arguments(items)}
+			pending[i] = &calls[i]
 		}
-		s.client.persist(ctx, calls)
+		s.client.send(ctx, pending)
 		for i, b := range batches {
 			if err := s.take(b, calls[i], items, errs); err != nil {
+				if passing(calls[i].err) {
+					err = &transient{err}
+				}
 				for _, at := range b.index {
 					errs[at] = err
 				}
+				if failed == nil {
+					failed = make(map[string]error)
+				}
+				failed[b.org] = err
 			}
 		}
-		left = later
+		left = later[:0]
+		for _, at := range later {
+			if err := failed[items[at].org]; err != nil {
+				errs[at] = err // or it would overtake the one that it waits for
+				continue
+			}
+			left = append(left, at)
+		}
 	}
 	return errs
 }
@@ -317,7 +459,7 @@ func (s *Store) take(b *batch, c call, items []*prepared, errs []error) error {
 		switch p.letter = letters[i]; p.letter {
 		case created, refused:
 		case full:
-			errs[at] = errors.New("the counter of the month is full")
+			errs[at] = errors.New("the counter of the month is full: Redis cannot count further")
 		case known, replayed, mismatched:
 			if len(extras) == 0 {
 				return errAnswer

@@ -69,10 +69,12 @@ for i = 1, n do
 end
 if #accepted == 0 then return { table.concat(letters), unpack(extras) } end
 
--- From here on it is written. A counter that is full is the one thing that can still refuse, so it comes first.
+-- From here on it is written. A counter that is full is the one thing in the data that can still refuse, so it comes first. Nor does Redis
+-- itself refuse a write (memory, a replica, the disk) after the first of a script.
 if counted then
   local added = redis.pcall('HINCRBY', base .. ':u', ARGV[2], #accepted)
   if type(added) == 'table' and added.err then
+    if not string.find(added.err, 'overflow', 1, true) then return added end
     letters = letters or {}
     for _, i in ipairs(accepted) do letters[i] = 'o' end
     return { table.concat(letters), unpack(extras) }

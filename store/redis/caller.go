@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"strings"
+	"sync"
 	"time"
 
 	goredis "github.com/redis/go-redis/v9"
@@ -52,27 +53,69 @@ type call struct {
 // caller calls Redis again as long as that can help, and never for longer than it may.
 type caller struct {
 	client  goredis.UniversalClient
+	cluster *goredis.ClusterClient // the client, if it is one of a cluster and calls go to its nodes apart
 	timeout time.Duration
+}
+
+// nodeOf is the address of the node of a cluster that has a key, as far as the client knows; any other string if it does not. It never
+// waits for longer than ctx: the first time the client has to ask.
+func (c caller) nodeOf(ctx context.Context, key string) string {
+	found := make(chan string, 1)
+	go func() {
+		node, err := c.cluster.MasterForKey(ctx, key)
+		if err != nil {
+			found <- ""
+			return
+		}
+		found <- node.Options().Addr
+	}()
+	select {
+	case address := <-found:
+		return address
+	case <-ctx.Done():
+		return ""
+	}
+}
+
+// tries remembers why the last of several tries failed, for a caller who leaves during the next one.
+type tries struct {
+	mu   sync.Mutex
+	last error
+}
+
+func (t *tries) failed(err error) {
+	t.mu.Lock()
+	t.last = err
+	t.mu.Unlock()
+}
+
+func (t *tries) lastError() error {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.last
 }
 
 // within runs f under the timeout. It returns when ctx ends, also if f does not: go-redis reads from its sockets until its own timeouts unless
 // it is told otherwise. f must leave nothing behind in its caller's variables when its context has ended.
-func (c caller) within(ctx context.Context, f func(context.Context) error) error {
+func (c caller) within(ctx context.Context, f func(context.Context, *tries) error) error {
 	ctx, cancel := context.WithTimeout(ctx, c.timeout)
 	defer cancel()
 	if err := ctx.Err(); err != nil {
 		return err
 	}
-	done := make(chan error, 1)
-	go func() { done <- f(ctx) }()
+	t, done := &tries{}, make(chan error, 1)
+	go func() { done <- f(ctx, t) }()
 	select {
 	case err := <-done:
 		if err != nil && ctx.Err() != nil {
+			if errors.Is(err, ctx.Err()) {
+				err = t.lastError()
+			}
 			return errors.Join(ctx.Err(), err)
 		}
 		return err
 	case <-ctx.Done():
-		return ctx.Err()
+		return errors.Join(ctx.Err(), t.lastError())
 	}
 }
 
@@ -83,12 +126,12 @@ func (c caller) run(ctx context.Context, calls []call) {
 		err    error
 	}
 	var outcomes []outcome
-	err := c.within(ctx, func(ctx context.Context) error {
+	err := c.within(ctx, func(ctx context.Context, t *tries) error {
 		mine := make([]call, len(calls))
 		for i := range calls {
 			mine[i] = call{script: calls[i].script, keys: calls[i].keys, args: calls[i].args}
 		}
-		c.persist(ctx, mine)
+		c.persistNoting(ctx, mine, t)
 		if ctx.Err() == nil {
 			outcomes = make([]outcome, len(mine))
 			for i := range mine {
@@ -101,15 +144,17 @@ func (c caller) run(ctx context.Context, calls []call) {
 	})
 	for i := range calls {
 		if err != nil {
-			calls[i].err = err
+			calls[i].err = explain(err)
 			continue
 		}
-		calls[i].answer, calls[i].err = outcomes[i].answer, outcomes[i].err
+		calls[i].answer, calls[i].err = outcomes[i].answer, explain(outcomes[i].err)
 	}
 }
 
 // persist makes calls until none of them has an error that may pass.
-func (c caller) persist(ctx context.Context, calls []call) {
+func (c caller) persist(ctx context.Context, calls []call) { c.persistNoting(ctx, calls, &tries{}) }
+
+func (c caller) persistNoting(ctx context.Context, calls []call, t *tries) {
 	pending := make([]*call, len(calls))
 	for i := range calls {
 		pending[i] = &calls[i]
@@ -120,6 +165,7 @@ func (c caller) persist(ctx context.Context, calls []call) {
 		for _, p := range pending {
 			if passing(p.err) {
 				again = append(again, p)
+				t.failed(p.err)
 			}
 		}
 		if pending = again; len(pending) == 0 || !sleep(ctx, pause) {
@@ -184,14 +230,18 @@ func (c caller) pipeline(ctx context.Context, calls []*call, queue func(goredis.
 
 // do runs plain commands until they have no error that may pass. f must not write: it may run twice.
 func (c caller) do(ctx context.Context, f func(context.Context, goredis.UniversalClient) error) error {
-	return c.within(ctx, func(ctx context.Context) error {
+	return explain(c.within(ctx, func(ctx context.Context, t *tries) error {
 		for pause := firstPause; ; pause = min(2*pause, lastPause) {
 			err := f(ctx, c.client)
-			if !passing(err) || !sleep(ctx, pause) {
+			if !passing(err) {
+				return err
+			}
+			t.failed(err)
+			if !sleep(ctx, pause) {
 				return err
 			}
 		}
-	})
+	}))
 }
 
 // passing reports an error that a later try may not meet. To try again is safe: an event keeps its id, other writes carry a mark.
@@ -204,12 +254,46 @@ func passing(err error) bool {
 	if !errors.As(err, &answered) {
 		return true // of the connection
 	}
-	for _, prefix := range [...]string{"TRYAGAIN", "LOADING", "CLUSTERDOWN", "MASTERDOWN", "READONLY", "MOVED", "ASK", "BUSY", "NOREPLICAS"} {
-		if strings.HasPrefix(answered.Error(), prefix) {
+	for _, code := range [...]string{
+		"TRYAGAIN", "LOADING", "CLUSTERDOWN", "MASTERDOWN", "READONLY", "MOVED", "ASK", "BUSY", "NOREPLICAS", "ERR max number of clients",
+	} {
+		if says(answered, code) {
 			return true
 		}
 	}
 	return false
+}
+
+// says reports an answer of Redis with a code. Before Redis 7 that of a command in a script is in the middle of the text.
+func says(err error, code string) bool {
+	return strings.HasPrefix(err.Error(), code+" ") || strings.Contains(err.Error(), ": -"+code+" ")
+}
+
+// explain adds to an answer of Redis what somebody can do about it.
+func explain(err error) error {
+	var answered goredis.Error
+	if err == nil || !errors.As(err, &answered) {
+		return err
+	}
+	const password, may = "Redis asks for a password: set it in the options of the client",
+		"the user of the client may not do this: it needs +@read +@write +@scripting +@connection on all keys of the prefix"
+	for _, known := range [...]struct{ code, advice string }{
+		{"OOM", "the memory of Redis is full: raise maxmemory, or move to a larger server"},
+		{"READONLY", "this Redis is a replica: point the client at the master, or let Sentinel or a cluster tell it which one that is"},
+		{"NOREPLICAS", "Redis has fewer replicas than min-replicas-to-write asks for"},
+		{"MISCONF", "Redis cannot save to its disk and takes no writes until it can: see its log"},
+		{"NOAUTH", password},
+		{"ERR Protocol error: unauthenticated", password}, // of a request that is large
+
+		{"WRONGPASS", "Redis refuses the user name or the password of the client"},
+		{"NOPERM", may},
+		{"ERR The user executing the script can't", may},
+	} {
+		if says(answered, known.code) {
+			return fmt.Errorf("%s: %w", known.advice, err)
+		}
+	}
+	return err
 }
 
 // text reads an answer that is a string.

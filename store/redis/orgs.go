@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"strconv"
+	"time"
 
 	goredis "github.com/redis/go-redis/v9"
 
@@ -71,7 +72,7 @@ func (s *Store) UpdateOrg(ctx context.Context, id string, f func(*humanhours.Org
 		if err != nil {
 			return humanhours.Org{}, fmt.Errorf("redis: encode org: %w", err)
 		}
-		args := []any{was, org.Version, rand.Text(), settings}
+		args := []any{was, org.Version, rand.Text(), (s.cfg.Timeout + time.Minute).Milliseconds(), settings}
 		for _, change := range changes {
 			line, err := json.Marshal(change)
 			if err != nil {

@@ -159,6 +159,7 @@ func (s *Store) load(ctx context.Context, q humanhours.EventQuery, names []strin
 		return nil, nil
 	}
 	var texts []string
+	missing := ""
 	err := s.client.do(ctx, func(ctx context.Context, c goredis.UniversalClient) error {
 		pipe := c.Pipeline()
 		gets := make([]*goredis.StringCmd, len(names))
@@ -166,11 +167,11 @@ func (s *Store) load(ctx context.Context, q humanhours.EventQuery, names []strin
 			gets[i] = pipe.Get(ctx, name)
 		}
 		_, _ = pipe.Exec(ctx) // every command has its own error
-		read := make([]string, len(names))
+		read, gone := make([]string, len(names)), ""
 		for i, get := range gets {
 			var err error
 			if read[i], err = get.Result(); errors.Is(err, goredis.Nil) {
-				return fmt.Errorf("the events in %q are gone; were they evicted or deleted? See maxmemory-policy", names[i])
+				gone = names[i]
 			} else if err != nil {
 				return err
 			}
@@ -178,9 +179,12 @@ func (s *Store) load(ctx context.Context, q humanhours.EventQuery, names []strin
 		if err := ctx.Err(); err != nil {
 			return err
 		}
-		texts = read
+		texts, missing = read, gone
 		return nil
 	})
+	if err == nil && missing != "" { // to ask again would not help
+		err = fmt.Errorf("the events in %q are gone; were they evicted or deleted? See maxmemory-policy", missing)
+	}
 	if err != nil {
 		return nil, fmt.Errorf("redis: read events: %w", err)
 	}

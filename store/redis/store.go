@@ -16,12 +16,12 @@ import (
 	"log/slog"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 
 	goredis "github.com/redis/go-redis/v9"
 
 	"github.com/humanhours/humanhours-go"
-	"github.com/humanhours/humanhours-go/internal/gather"
 )
 
 var (
@@ -87,11 +87,15 @@ func checkPrefix(prefix string) error {
 
 // Store is a humanhours.Store, OrgStore and KeyStore in Redis. Make one with New. It is safe for concurrent use.
 type Store struct {
-	client   caller
-	cfg      Config
-	codec    *codec
-	scripts  scripts
-	gatherer *gather.Gatherer[*prepared, error]
+	client  caller
+	cfg     Config
+	codec   *codec
+	scripts scripts
+
+	mu      sync.RWMutex     // held for reading while an Append is accepted
+	closed  bool             // guarded by mu
+	lanes   map[string]*lane // by node of a cluster; guarded by mu
+	appends sync.WaitGroup   // accepted ones
 }
 
 // New returns a Store on a client, which it never closes. It does not talk to Redis: call Check for that.
@@ -100,14 +104,20 @@ func New(client goredis.UniversalClient, cfg Config) (*Store, error) {
 	if err := cfg.validate(); err != nil {
 		return nil, err
 	}
-	s := &Store{client: caller{client: client, timeout: cfg.Timeout}, cfg: cfg, codec: newCodec(), scripts: newScripts()}
-	s.gatherer = s.newGatherer()
+	s := &Store{client: caller{client: client, timeout: cfg.Timeout}, cfg: cfg, codec: newCodec(), scripts: newScripts(), lanes: make(map[string]*lane)}
+	s.client.cluster, _ = client.(*goredis.ClusterClient)
 	return s, nil
 }
 
 // Close waits until every Append that was accepted has been answered; later ones are refused with store.ErrClosed. The client stays open.
 func (s *Store) Close() error {
-	s.gatherer.Close()
+	s.mu.Lock()
+	s.closed = true
+	s.mu.Unlock()
+	s.appends.Wait()
+	for _, l := range s.lanes { // nobody is left who could add one
+		l.Close()
+	}
 	return nil
 }
 
@@ -116,6 +126,9 @@ func (s *Store) base(org string) string { return s.cfg.Prefix + "{" + tag(org) +
 
 // tag is the org itself if that is harmless, so that a person can find its keys, and an encoding of it otherwise.
 func tag(org string) string {
+	if org == "" {
+		return "~" // for empty braces are none
+	}
 	for i := range len(org) {
 		switch c := org[i]; {
 		case 'a' <= c && c <= 'z', 'A' <= c && c <= 'Z', '0' <= c && c <= '9', c == '-', c == '_', c == '.', c == '@':
@@ -128,14 +141,13 @@ func tag(org string) string {
 
 // Names of an org's keys, after its base. ":" and what follows cannot be part of a tag.
 const (
-	chunkKey    = ":e:" // and a number: records, one after the other
-	indexKey    = ":i"  // hash: id -> chunk and offset
-	metaKey     = ":m"  // hash: the last chunk, the open ones, the buckets of idempotency keys, the longest spans
-	usageKey    = ":u"  // hash: month -> events
-	orgKey      = ":o"  // hash: version, settings
-	historyKey  = ":h"  // list of changes
-	occurredKey = ":o"  // f and t: sorted sets of chunks by their first and last instant of occurrence
-	receivedKey = ":r"  // f and t: of receipt
+	chunkKey   = ":e:" // and a number: records, one after the other
+	indexKey   = ":i"  // hash: id -> chunk and offset
+	metaKey    = ":m"  // hash: the last chunk, the open ones, the buckets of idempotency keys, the longest spans
+	usageKey   = ":u"  // hash: month -> events
+	orgKey     = ":o"  // hash: version, settings
+	historyKey = ":h"  // list of changes
+	// ":w:" and a mark: of an update that may still be asked about
 )
 
 // event decodes a record that a script returned.
@@ -200,14 +212,21 @@ func (s *Store) find(ctx context.Context, org string, args ...any) ([]string, er
 
 // Usage implements humanhours.Store.
 func (s *Store) Usage(ctx context.Context, org string, month humanhours.Month) (int64, error) {
-	var n int64
-	err := s.client.do(ctx, func(ctx context.Context, c goredis.UniversalClient) (err error) {
-		n, err = c.HGet(ctx, s.base(org)+usageKey, strconv.FormatInt(monthNumber(month), 10)).Int64()
+	var count string
+	err := s.client.do(ctx, func(ctx context.Context, c goredis.UniversalClient) error {
+		got, err := c.HGet(ctx, s.base(org)+usageKey, strconv.FormatInt(monthNumber(month), 10)).Result()
 		if errors.Is(err, goredis.Nil) {
-			n, err = 0, nil
+			got, err = "0", nil
+		}
+		if err = errors.Join(err, ctx.Err()); err == nil {
+			count = got
 		}
 		return err
 	})
+	if err != nil {
+		return 0, fmt.Errorf("redis: read usage: %w", err)
+	}
+	n, err := strconv.ParseInt(count, 10, 64)
 	if err != nil {
 		return 0, fmt.Errorf("redis: read usage: %w", err)
 	}

@@ -1,0 +1,476 @@
+package redis_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"runtime"
+	"strconv"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	goredis "github.com/redis/go-redis/v9"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/humanhours/humanhours-go"
+	"github.com/humanhours/humanhours-go/internal/redistest"
+	"github.com/humanhours/humanhours-go/store"
+	"github.com/humanhours/humanhours-go/store/redis"
+)
+
+func TestKilledTenTimes(t *testing.T) {
+	server := redistest.Start(t, "--appendonly", "yes", "--appendfsync", "always")
+	client, prefix := server.Client(t), fresh()
+	stores := []*redis.Store{open(t, client, prefix), open(t, server.Client(t), prefix)}
+	wind := startStorm(t, stores, []string{"a", "b", "c"}, 12, 500*time.Millisecond)
+	for range 10 {
+		wind.more(40)
+		server.Kill()
+		server.Restart()
+	}
+	wind.more(40)
+	wind.end(stores[0], client, prefix)
+}
+
+func TestAPauseIsNotAHang(t *testing.T) {
+	t.Parallel() // it waits most of the time
+	const pause = 2500 * time.Millisecond
+	server := redistest.Start(t)
+	client, prefix := server.Client(t), fresh()
+	s, err := redis.New(client, redis.Config{Prefix: prefix, Timeout: 700 * time.Millisecond})
+	require.NoError(t, err)
+	require.NoError(t, s.Append(t.Context(), []humanhours.Entry{keyedEntry("acme", 0)})[0].Err)
+	calls := map[string]func(context.Context, int) error{
+		"Append": func(ctx context.Context, n int) error {
+			return s.Append(ctx, []humanhours.Entry{keyedEntry("acme", n)})[0].Err
+		},
+		"Event": func(ctx context.Context, n int) error {
+			_, _, err := s.Event(ctx, "acme", keyedEntry("acme", n).Event.ID)
+			return err
+		},
+		"Events": func(ctx context.Context, _ int) (err error) {
+			for _, err = range s.Events(ctx, humanhours.EventQuery{Org: "acme"}) {
+			}
+			return err
+		},
+		"Replay": func(ctx context.Context, n int) error {
+			e := keyedEntry("acme", n)
+			_, err := s.Replay(ctx, humanhours.ReplayQuery{Org: "acme", Key: e.Key, At: e.At})
+			return err
+		},
+		"Usage": func(ctx context.Context, _ int) error {
+			_, err := s.Usage(ctx, "acme", humanhours.Month{Year: 2026, Month: time.May})
+			return err
+		},
+		"UpdateOrg": func(ctx context.Context, _ int) error {
+			_, err := s.UpdateOrg(ctx, "acme", func(*humanhours.Org) ([]humanhours.Change, error) { return nil, nil })
+			return err
+		},
+		"PutKey": func(ctx context.Context, n int) error {
+			_, _, err := s.PutKey(ctx, humanhours.APIKey{ID: strconv.Itoa(n), Org: "acme"})
+			return err
+		},
+		"Keys":  func(ctx context.Context, _ int) error { _, err := s.Keys(ctx, "acme"); return err },
+		"Check": func(ctx context.Context, _ int) error { return s.Check(ctx) },
+	}
+	server.Must(t, "CLIENT", "PAUSE", int(pause/time.Millisecond), "ALL")
+	var all sync.WaitGroup
+	n := 0
+	for name, call := range calls {
+		for _, deadline := range []time.Duration{0, 200 * time.Millisecond} {
+			for range 8 { // more than go out at once
+				n++
+				mine := n
+				all.Go(func() {
+					ctx, want := context.Background(), 700*time.Millisecond
+					if deadline > 0 {
+						var cancel context.CancelFunc
+						ctx, cancel = context.WithTimeout(ctx, deadline)
+						defer cancel()
+						want = deadline
+					}
+					start := time.Now()
+					err := call(ctx, mine)
+					took := time.Since(start)
+					assert.ErrorIs(t, err, context.DeadlineExceeded, "%s with a deadline of %v", name, deadline)
+					assert.GreaterOrEqual(t, took, want-50*time.Millisecond, "%s with a deadline of %v", name, deadline)
+					assert.Less(t, took, want+900*time.Millisecond, "%s with a deadline of %v", name, deadline)
+				})
+			}
+		}
+	}
+	all.Wait()
+	redistest.Eventually(t, func() error { return calls["Append"](context.Background(), 0) })
+	answered := make(map[string]humanhours.Event)
+	for i := range n + 1 { // what was sent during the pause may have been stored or not; a retry is answered either way
+		e := keyedEntry("acme", i)
+		got := s.Append(t.Context(), []humanhours.Entry{e})[0]
+		require.NoError(t, got.Err)
+		require.False(t, got.Replayed)
+		answered[e.Key] = got.Event
+	}
+	require.NoError(t, s.Close())
+	second := open(t, client, prefix)
+	audit(t, second, "acme", answered)
+	require.NoError(t, second.Check(t.Context()), "the client is open")
+}
+
+func TestConnectionsAreKilled(t *testing.T) {
+	server := redistest.Start(t)
+	client, prefix := server.Client(t), fresh()
+	stores := []*redis.Store{open(t, client, prefix), open(t, server.Client(t), prefix)}
+	wind := startStorm(t, stores, []string{"a", "b"}, 12, 5*time.Second)
+	for range 30 {
+		wind.more(10)
+		server.Must(t, "CLIENT", "KILL", "TYPE", "normal")
+	}
+	wind.end(stores[0], client, prefix)
+	require.Zero(t, wind.failures.Load(), "a new connection is made within the deadline: %v", wind.errors())
+}
+
+func TestMemoryIsFull(t *testing.T) {
+	server := redistest.Start(t, "--maxmemory-policy", "noeviction")
+	client, prefix, ctx := server.Client(t), fresh(), t.Context()
+	s := open(t, client, prefix)
+	wind := startStorm(t, []*redis.Store{s}, []string{"a", "b", "c"}, 12, 2*time.Second)
+	update := func(tag string) error {
+		_, err := s.UpdateOrg(ctx, "a", func(*humanhours.Org) ([]humanhours.Change, error) { return []humanhours.Change{{Subject: tag}}, nil })
+		return err
+	}
+	for range 5 {
+		wind.more(100)
+		server.Must(t, "CONFIG", "SET", "maxmemory", usedMemory(t, client)+20_000)
+		wind.fail(50)
+		// Nothing grows now, so what is there can be looked at: the same failures with one writer, of each kind.
+		server.Must(t, "CONFIG", "SET", "maxmemory", 1)
+		before := rawKeys(t, client, prefix+"{alone}")
+		rehearsal := keyedEntry("alone", 1)
+		rehearsal.Event.Test = true // the first write is another one
+		for _, e := range []humanhours.Entry{keyedEntry("alone", 0), rehearsal} {
+			err := s.Append(ctx, []humanhours.Entry{e})[0].Err
+			require.ErrorContains(t, err, "raise maxmemory")
+			require.ErrorContains(t, err, "OOM")
+		}
+		require.Equal(t, before, rawKeys(t, client, prefix+"{alone}"), "something of an entry that failed was written")
+		require.ErrorContains(t, update("never"), "raise maxmemory")
+		_, _, err := s.PutKey(ctx, humanhours.APIKey{ID: "never", Org: "a"})
+		require.ErrorContains(t, err, "raise maxmemory")
+		_, _, err = s.Event(ctx, "a", "x")
+		require.NoError(t, err, "reading goes on")
+		server.Must(t, "CONFIG", "SET", "maxmemory", 0)
+	}
+	wind.more(100)
+	wind.end(s, client, prefix)
+	for _, text := range wind.errors() {
+		require.Contains(t, text, "OOM")
+	}
+	keys, err := s.Keys(ctx, "a")
+	require.NoError(t, err)
+	require.Empty(t, keys)
+	history, err := s.History(ctx, "a")
+	require.NoError(t, err)
+	require.Empty(t, history)
+	require.NoError(t, update("now"))
+}
+
+// The address stays and what answers there changes, as with a name or a proxy: first the master, which becomes a replica of the one that was
+// promoted, and then that one.
+func TestReplicaIsPromoted(t *testing.T) {
+	t.Parallel() // it waits most of the time
+	master, replica := redistest.Start(t, "--repl-diskless-sync-delay", "0"), redistest.Start(t)
+	replicate := func(server, of *redistest.Server) {
+		host, port, err := net.SplitHostPort(of.Addr())
+		require.NoError(t, err)
+		server.Must(t, "REPLICAOF", host, port)
+	}
+	replicate(replica, master)
+	redistest.Eventually(t, func() error {
+		if info := replica.Must(t, "INFO", "replication"); !strings.Contains(info, "master_link_status:up") {
+			return errors.New("the replica has not got everything yet")
+		}
+		return nil
+	})
+	var mu sync.Mutex
+	address := master.Addr()
+	client := goredis.NewClient(&goredis.Options{Addr: "redis.test:6379", Dialer: func(ctx context.Context, _, _ string) (net.Conn, error) {
+		mu.Lock()
+		to := address
+		mu.Unlock()
+		var d net.Dialer
+		return d.DialContext(ctx, "tcp", to)
+	}})
+	t.Cleanup(func() { _ = client.Close() })
+	prefix := fresh()
+	s := open(t, client, prefix)
+	wind := startStorm(t, []*redis.Store{s}, []string{"a", "b"}, 8, 500*time.Millisecond)
+	wind.more(100)
+
+	// By hand, and without losing what is under way: the master stops writing, the replica has all of it, and takes over.
+	master.Must(t, "CLIENT", "PAUSE", 20_000, "WRITE")
+	redistest.Eventually(t, func() error {
+		offset := func(server *redistest.Server, name string) string {
+			for line := range strings.Lines(server.Must(t, "INFO", "replication")) {
+				if value, ok := strings.CutPrefix(line, name+":"); ok {
+					return strings.TrimSpace(value)
+				}
+			}
+			return name
+		}
+		if a, b := offset(master, "master_repl_offset"), offset(replica, "slave_repl_offset"); a != b {
+			return fmt.Errorf("the master is at %s, the replica at %s", a, b)
+		}
+		return nil
+	})
+	replica.Must(t, "REPLICAOF", "NO", "ONE")
+	replicate(master, replica)
+	master.Must(t, "CLIENT", "UNPAUSE")
+	wind.fail(20)
+	entry := keyedEntry("a", int(wind.made.Add(1)))
+	err := prompt(t, "Append", 300*time.Millisecond, func(ctx context.Context) error { return s.Append(ctx, []humanhours.Entry{entry})[0].Err })
+	require.ErrorIs(t, err, context.DeadlineExceeded, "it may pass, so it is tried until the deadline")
+	require.ErrorContains(t, err, "READONLY")
+	require.ErrorContains(t, err, "point the client at the master")
+	entry.Event.Test = true
+	err = prompt(t, "Append", 300*time.Millisecond, func(ctx context.Context) error { return s.Append(ctx, []humanhours.Entry{entry})[0].Err })
+	require.ErrorContains(t, err, "READONLY")
+	err = prompt(t, "UpdateOrg", 300*time.Millisecond, func(ctx context.Context) error {
+		_, err := s.UpdateOrg(ctx, "a", func(*humanhours.Org) ([]humanhours.Change, error) { return nil, nil })
+		return err
+	})
+	require.ErrorContains(t, err, "READONLY")
+
+	mu.Lock()
+	address = replica.Addr()
+	mu.Unlock()
+	master.Kill()
+	wind.more(200)
+	wind.end(s, client, prefix)
+}
+
+func TestErrorsSayWhatToDo(t *testing.T) {
+	t.Parallel() // it waits most of the time
+	server := redistest.Start(t)
+	server.Must(t, "ACL", "SETUSER", "reader", "on", ">secret", "~*", "+@read", "+eval", "+evalsha")
+	server.Must(t, "ACL", "SETUSER", "default", "resetpass", ">other")
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	nobody := listener.Addr().String()
+	require.NoError(t, listener.Close())
+	for name, test := range map[string]struct {
+		options goredis.Options
+		says    []string
+		waits   bool
+	}{
+		"no password":       {goredis.Options{Addr: server.Addr()}, []string{"set it in the options"}, false},
+		"another password":  {goredis.Options{Addr: server.Addr(), Password: "x"}, []string{"WRONGPASS", "refuses the user name or the password"}, false},
+		"a user who cannot": {goredis.Options{Addr: server.Addr(), Username: "reader", Password: "secret"}, []string{"may not do this"}, false},
+		"nobody there":      {goredis.Options{Addr: nobody}, []string{nobody, "refused"}, true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			client := goredis.NewClient(&test.options)
+			defer client.Close()
+			s, err := redis.New(client, redis.Config{Timeout: 4 * time.Second}) // go-redis dials for half of that
+			require.NoError(t, err)
+			defer s.Close()
+			var err2 error
+			var other sync.WaitGroup
+			start := time.Now()
+			other.Go(func() {
+				_, err2 = s.UpdateOrg(t.Context(), "acme", func(*humanhours.Org) ([]humanhours.Change, error) { return nil, nil })
+			})
+			err = s.Append(t.Context(), []humanhours.Entry{keyedEntry("acme", 1)})[0].Err
+			other.Wait()
+			if !test.waits {
+				require.Less(t, time.Since(start), time.Second, "it is no use to try again")
+			}
+			for _, text := range test.says {
+				assert.ErrorContains(t, err, text)
+				assert.ErrorContains(t, err2, text)
+			}
+		})
+	}
+}
+
+func TestCloseDrains(t *testing.T) {
+	const callers = 64
+	server := redistest.Start(t)
+	client, prefix := server.Client(t), fresh()
+	sent := make(sending, 1)
+	client.AddHook(sent)
+	s, err := redis.New(client, redis.Config{Prefix: prefix})
+	require.NoError(t, err)
+	server.Must(t, "CLIENT", "PAUSE", 300, "ALL")
+	results := make([]error, callers)
+	var all, begun sync.WaitGroup
+	begun.Add(callers)
+	for i := range callers {
+		all.Go(func() {
+			begun.Done()
+			results[i] = s.Append(context.Background(), []humanhours.Entry{keyedEntry("acme", i)})[0].Err
+		})
+	}
+	begun.Wait()
+	<-sent
+	require.NoError(t, s.Close())
+	require.NoError(t, s.Close())
+	all.Wait()
+	stored := 0
+	for _, err := range results {
+		if err == nil {
+			stored++
+		} else {
+			require.ErrorIs(t, err, store.ErrClosed)
+		}
+	}
+	require.Positive(t, stored)
+	require.ErrorIs(t, s.Append(t.Context(), []humanhours.Entry{keyedEntry("acme", 999)})[0].Err, store.ErrClosed)
+	require.NoError(t, client.Ping(t.Context()).Err(), "the client is the caller's")
+	used, err := s.Usage(t.Context(), "acme", humanhours.Month{Year: 2026, Month: time.May})
+	require.NoError(t, err, "reading goes on")
+	require.EqualValues(t, stored, used)
+	redistest.Eventually(t, func() error {
+		stacks := make([]byte, 1<<20)
+		for stack := range strings.SplitSeq(string(stacks[:runtime.Stack(stacks, true)]), "\n\n") {
+			if strings.Contains(stack, "store/redis.") || strings.Contains(stack, "internal/gather") {
+				return fmt.Errorf("a goroutine still runs:\n%s", stack)
+			}
+		}
+		return nil
+	})
+}
+
+// sending tells of each script call that is about to be sent, if somebody listens.
+type sending chan struct{}
+
+func (sending) DialHook(next goredis.DialHook) goredis.DialHook { return next }
+func (sending) ProcessPipelineHook(next goredis.ProcessPipelineHook) goredis.ProcessPipelineHook {
+	return next
+}
+func (s sending) ProcessHook(next goredis.ProcessHook) goredis.ProcessHook {
+	return func(ctx context.Context, cmd goredis.Cmder) error {
+		select {
+		case s <- struct{}{}:
+		default:
+		}
+		return next(ctx, cmd)
+	}
+}
+
+// A connection that breaks after Redis has carried out a script: the answer is lost, and the call is made again.
+type loseAnswer struct {
+	mu   sync.Mutex
+	then func() // before the call is made again; nil: nothing is lost
+}
+
+func (*loseAnswer) DialHook(next goredis.DialHook) goredis.DialHook { return next }
+func (*loseAnswer) ProcessPipelineHook(next goredis.ProcessPipelineHook) goredis.ProcessPipelineHook {
+	return next
+}
+
+func (l *loseAnswer) ProcessHook(next goredis.ProcessHook) goredis.ProcessHook {
+	return func(ctx context.Context, cmd goredis.Cmder) error {
+		err := next(ctx, cmd)
+		if !strings.HasPrefix(cmd.Name(), "eval") || err != nil {
+			return err
+		}
+		l.mu.Lock()
+		then := l.then
+		l.then = nil
+		l.mu.Unlock()
+		if then != nil {
+			then()
+			cmd.SetErr(net.ErrClosed)
+			return net.ErrClosed
+		}
+		return nil
+	}
+}
+
+func TestLostAnswers(t *testing.T) {
+	server, prefix, ctx := redistest.Start(t), fresh(), t.Context()
+	client, hook := server.Client(t), &loseAnswer{}
+	client.AddHook(hook)
+	s, other := open(t, client, prefix), open(t, server.Client(t), prefix)
+	lose := func(then func()) {
+		hook.mu.Lock()
+		hook.then = then
+		hook.mu.Unlock()
+	}
+	count := func(s *redis.Store) humanhours.Org {
+		org, err := s.UpdateOrg(ctx, "acme", func(o *humanhours.Org) ([]humanhours.Change, error) {
+			return []humanhours.Change{{Subject: strconv.FormatInt(o.Version, 10)}}, nil
+		})
+		require.NoError(t, err)
+		return org
+	}
+	count(s) // the scripts are loaded
+	lose(func() {
+		for range 3 {
+			count(other)
+		}
+	})
+	require.EqualValues(t, 2, count(s).Version, "as it was when this update was made")
+	history, err := s.History(ctx, "acme")
+	require.NoError(t, err)
+	require.Len(t, history, 5, "no update was made twice")
+	org, _, err := s.Org(ctx, "acme")
+	require.NoError(t, err)
+	require.EqualValues(t, 5, org.Version)
+
+	require.NoError(t, s.Append(ctx, []humanhours.Entry{keyedEntry("acme", 0)})[0].Err)
+	lose(func() {})
+	got := s.Append(ctx, []humanhours.Entry{keyedEntry("acme", 1)})[0]
+	require.NoError(t, got.Err)
+	require.False(t, got.Replayed)
+	_, _, err = s.PutKey(ctx, humanhours.APIKey{ID: "j", Org: "acme"})
+	require.NoError(t, err)
+	lose(func() { _, _, err = other.RevokeKey(ctx, "k", time.Now()) })
+	key, created, err := s.PutKey(ctx, humanhours.APIKey{ID: "k", Org: "acme"})
+	require.NoError(t, err)
+	require.True(t, created)
+	require.False(t, key.RevokedAt.IsZero(), "it was revoked since")
+	auditRaw(t, server.Client(t), prefix, "acme", 2)
+}
+
+func TestWhatIsGoneIsAnErrorAtOnce(t *testing.T) {
+	client, prefix, ctx := redistest.Start(t).Client(t), fresh(), t.Context()
+	s := open(t, client, prefix)
+	e := keyedEntry("acme", 1)
+	require.NoError(t, s.Append(ctx, []humanhours.Entry{e})[0].Err)
+	require.NoError(t, client.Del(ctx, prefix+"{acme}:e:1").Err())
+	start := time.Now()
+	_, _, err := s.Event(ctx, "acme", e.Event.ID)
+	require.ErrorContains(t, err, "maxmemory-policy")
+	_, err = s.Replay(ctx, humanhours.ReplayQuery{Org: "acme", Key: e.Key, At: e.At})
+	require.ErrorContains(t, err, "maxmemory-policy")
+	require.ErrorContains(t, s.Append(ctx, []humanhours.Entry{e})[0].Err, "maxmemory-policy")
+	for _, err = range s.Events(ctx, humanhours.EventQuery{Org: "acme"}) {
+	}
+	require.ErrorContains(t, err, "maxmemory-policy")
+	require.NoError(t, client.HSet(ctx, prefix+"{acme}:u", 2026*12+4, "x").Err())
+	_, err = s.Usage(ctx, "acme", humanhours.Month{Year: 2026, Month: time.May})
+	require.Error(t, err)
+	require.Less(t, time.Since(start), 2*time.Second, "to try again does not help")
+}
+
+// More entries than fit one call, with one key at both ends: the first one creates.
+func TestLargeBatchesAreInOrder(t *testing.T) {
+	client := redistest.Start(t).Client(t)
+	s := open(t, client, fresh())
+	for round := range 20 {
+		batch := make([]humanhours.Entry, humanhours.MaxBatch)
+		for i := range batch {
+			batch[i] = keyedEntry("acme", round*humanhours.MaxBatch+i)
+		}
+		last := &batch[len(batch)-1]
+		last.Key = batch[200].Key
+		got := s.Append(t.Context(), batch)
+		require.False(t, got[200].Replayed)
+		require.True(t, got[len(got)-1].Replayed)
+		require.True(t, got[len(got)-1].Event.Equal(&batch[200].Event))
+	}
+}
