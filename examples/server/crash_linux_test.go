@@ -252,6 +252,22 @@ func (l *ledger) check(t *testing.T, db, org string) {
 	s, err := sqlite.Open(db, sqlite.Config{})
 	require.NoError(t, err)
 	defer s.Close()
+	l.checkStore(t, s, org)
+
+	raw, err := sql.Open("sqlite", db)
+	require.NoError(t, err)
+	defer raw.Close()
+	var verdict string
+	require.NoError(t, raw.QueryRowContext(t.Context(), "PRAGMA integrity_check").Scan(&verdict))
+	require.Equal(t, "ok", verdict)
+	var counted int
+	require.NoError(t, raw.QueryRowContext(t.Context(), "SELECT sum(events) FROM usage").Scan(&counted))
+	require.Equal(t, len(l.events), counted, "there are counts of other months or orgs")
+}
+
+// checkStore does so with what a store answers.
+func (l *ledger) checkStore(t *testing.T, s humanhours.Store, org string) {
+	t.Helper()
 	stored := make(map[string]string)
 	months := make(map[humanhours.Month]int64)
 	for event, err := range s.Events(t.Context(), humanhours.EventQuery{Org: org}) {
@@ -269,16 +285,6 @@ func (l *ledger) check(t *testing.T, db, org string) {
 		require.NoError(t, err)
 		require.Equal(t, events, used, "the count of %s", month)
 	}
-
-	raw, err := sql.Open("sqlite", db)
-	require.NoError(t, err)
-	defer raw.Close()
-	var verdict string
-	require.NoError(t, raw.QueryRowContext(t.Context(), "PRAGMA integrity_check").Scan(&verdict))
-	require.Equal(t, "ok", verdict)
-	var counted int
-	require.NoError(t, raw.QueryRowContext(t.Context(), "SELECT sum(events) FROM usage").Scan(&counted))
-	require.Equal(t, len(l.events), counted, "there are counts of other months or orgs")
 }
 
 // acme has no limits.
@@ -400,19 +406,24 @@ func TestKilledServerLosesNothing(t *testing.T) {
 		kills+1, stopped, len(l.events), retried, landed, time.Since(began).Round(time.Millisecond))
 }
 
-// TestTwoServersOnOneFile sends each key to two servers at once, and more keys than the month has room for.
 func TestTwoServersOnOneFile(t *testing.T) {
+	db := filepath.Join(t.TempDir(), "hours.db")
+	testTwoServers(t, []string{"-db", db}, func(l *ledger) { l.check(t, db, "acme") })
+}
+
+// testTwoServers sends each key to two servers at once, and more keys than the month has room for. Both are where the flags say, and
+// check holds that against what they answered.
+func testTwoServers(t *testing.T, flags []string, check func(*ledger)) {
 	const excess = 20
 	quota := int(humanhours.DefaultPlans()["free"].EventsPerMonth)
 	perSecond := humanhours.DefaultPlans()["free"].RequestsPerSecond
-	db := filepath.Join(t.TempDir(), "hours.db")
-	var apiKeys []string // so many that none reaches the limit of its rate
-	for range (quota+excess)/perSecond + 1 {
+	var apiKeys []string // so many that none reaches the limit of its rate, also if the servers share it
+	for range 2*(quota+excess)/perSecond + 1 {
 		var out bytes.Buffer
-		require.NoError(t, run(t.Context(), []string{"keys", "create", "-org", "acme", "-plan", "free", "-db", db}, &out, io.Discard))
+		require.NoError(t, run(t.Context(), slices.Concat([]string{"keys", "create", "-org", "acme", "-plan", "free"}, flags), &out, io.Discard))
 		apiKeys = append(apiKeys, strings.TrimSpace(out.String()))
 	}
-	servers := []*process{spawn(t, nil, "-db", db), spawn(t, nil, "-db", db)}
+	servers := []*process{spawn(t, nil, flags...), spawn(t, nil, flags...)}
 	keys := make([]string, quota+excess)
 	for i := range keys {
 		keys[i] = fmt.Sprintf("key-%05d", i)
@@ -453,7 +464,7 @@ func TestTwoServersOnOneFile(t *testing.T) {
 	for _, p := range servers {
 		p.kill(t)
 	}
-	l.check(t, db, "acme")
+	check(l)
 	t.Logf("the servers created %d and %d events and refused %d", by[0].Load(), by[1].Load(), refused.Load())
 	if month != humanhours.MonthOf(time.Now()) {
 		t.Skip("a month has just ended: there is room in the next one")

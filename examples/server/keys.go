@@ -15,12 +15,14 @@ import (
 	"time"
 
 	"github.com/humanhours/humanhours-go"
+	"github.com/humanhours/humanhours-go/store/redis"
 )
 
 const keysUsage = `usage:
   server keys create -org ID [-plan free|pro|enterprise] [-test] [-db FILE]
   server keys list   -org ID [-db FILE]
   server keys revoke [-db FILE] KEYID
+with -redis URL [-redis-prefix PREFIX] instead of -db FILE for servers on Redis
 `
 
 // runKeys is "server keys ...": it manages API keys in the database, also while a server runs on it.
@@ -32,7 +34,8 @@ func runKeys(ctx context.Context, args []string, stdout, stderr io.Writer) error
 	flags := flag.NewFlagSet("server keys "+args[0], flag.ContinueOnError)
 	flags.SetOutput(stderr)
 	flags.Usage = func() { fmt.Fprint(stderr, keysUsage) }
-	db := flags.String("db", defaultDB, "database `file`")
+	var w where
+	check := w.flags(flags, "database `file`")
 	org := new(string)
 	plan, test := new(string), new(bool)
 	switch args[0] {
@@ -58,18 +61,21 @@ func runKeys(ctx context.Context, args []string, stdout, stderr io.Writer) error
 		return fmt.Errorf("unexpected argument %q", flags.Arg(0))
 	case args[0] != "revoke" && *org == "":
 		return fmt.Errorf("keys %s needs -org ID", args[0])
-	case *db == inMemory:
+	case w.db == inMemory:
 		return errors.New("keys in memory are gone when this command ends; give a file with -db")
+	}
+	if err := check(); err != nil {
+		return err
 	}
 	if args[0] == "create" {
 		if err := checkOrgID(*org); err != nil {
 			return fmt.Errorf("the id of an org must be %w", err)
 		}
-	} else if err := checkExists(*db); err != nil {
+	} else if err := checkExists(w.db); w.redis == "" && err != nil {
 		return err
 	}
 
-	b, err := openBackend(*db, slog.New(slog.NewTextHandler(stderr, nil)))
+	b, err := openBackend(ctx, w, slog.New(slog.NewTextHandler(stderr, nil)))
 	if err != nil {
 		return err
 	}
@@ -145,14 +151,21 @@ func checkExists(db string) error {
 	if err != nil {
 		file = db
 	}
-	return fmt.Errorf("there is no database at %s; start the server on that file to make one, or run: %s", file, createCommand("ID", file))
+	return fmt.Errorf("there is no database at %s; start the server on that file to make one, or run: %s", file, createCommand("ID", where{db: file}))
 }
 
-// createCommand is the command that makes a key in a database, to be pasted into a shell.
-func createCommand(org, file string) string {
+// createCommand is the command that makes a key, to be pasted into a shell. A password is left to whoever pastes it.
+func createCommand(org string, w where) string {
 	command := program(os.Args[0]) + " keys create -org " + org
-	if standard, err := filepath.Abs(defaultDB); err != nil || file != standard {
-		command += " -db " + quote(file)
+	if w.redis != "" {
+		command += " -redis " + quote(redacted(w.redis))
+		if w.prefix != redis.DefaultPrefix {
+			command += " -redis-prefix " + quote(w.prefix)
+		}
+		return command
+	}
+	if standard, err := filepath.Abs(defaultDB); err != nil || w.db != standard {
+		command += " -db " + quote(w.db)
 	}
 	return command
 }

@@ -13,6 +13,10 @@
 //
 // The file is applied at every start: it creates or updates those orgs and keys, deletes nothing, and never un-revokes a
 // key. Plans are free, pro and enterprise; an org without a plan has no limits.
+//
+// With -redis URL the data is in Redis, and the rate limits too: any number of servers, on any number of machines, are one service.
+//
+//	go run ./examples/server -redis redis://127.0.0.1:6379
 package main
 
 import (
@@ -29,6 +33,8 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/redis/go-redis/v9/logging"
+
 	"github.com/humanhours/humanhours-go"
 	"github.com/humanhours/humanhours-go/httpadapter"
 	"github.com/humanhours/humanhours-go/pricebook"
@@ -38,6 +44,7 @@ func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	// After the first signal the next one ends the program at once, for those who do not want to wait.
 	context.AfterFunc(ctx, stop)
+	logging.Disable() // what go-redis would print of its connections, calls return as errors
 	if err := run(ctx, os.Args[1:], os.Stdout, os.Stderr); err != nil {
 		if errors.Is(err, errUsage) {
 			os.Exit(2)
@@ -61,7 +68,8 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	flags := flag.NewFlagSet("server", flag.ContinueOnError)
 	flags.SetOutput(stderr)
 	addr := flags.String("addr", "127.0.0.1:8080", "`host:port` to listen on")
-	db := flags.String("db", defaultDB, "database `file`, made if there is none; "+inMemory+" keeps nothing")
+	var w where
+	check := w.flags(flags, "database `file`, made if there is none; "+inMemory+" keeps nothing")
 	orgsFile := flags.String("orgs", "", "JSON `file` of orgs and API keys to create or update at start; default: a first org with a fresh key, if the database has no key")
 	switch err := flags.Parse(args); {
 	case errors.Is(err, flag.ErrHelp):
@@ -70,6 +78,9 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 		return errUsage
 	case flags.NArg() > 0:
 		return fmt.Errorf("unexpected argument %q; see -help", flags.Arg(0))
+	}
+	if err := check(); err != nil {
+		return err
 	}
 
 	logger := slog.New(slog.NewTextHandler(stderr, nil))
@@ -82,7 +93,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 		return fmt.Errorf("cannot listen on %s: %w; choose another address with -addr", *addr, err)
 	}
 	defer listener.Close()
-	b, err := openBackend(*db, logger)
+	b, err := openBackend(ctx, w, logger)
 	if err != nil {
 		return err
 	}
@@ -95,7 +106,7 @@ func runServer(
 ) error {
 	prices := pricebook.Snapshot()
 	tracker, err := humanhours.New(b.events, humanhours.Config{
-		Orgs: b.orgs, Prices: prices, Rates: pricebook.SnapshotRates(), Logger: logger,
+		Orgs: b.orgs, Prices: prices, Rates: pricebook.SnapshotRates(), Limiter: b.limiter, Logger: logger,
 	})
 	if err != nil {
 		return err
@@ -133,7 +144,7 @@ func runServer(
 		if list, err := keys.List(ctx, id); err != nil || len(list) == 0 {
 			id = "ID" // the keys are of other orgs
 		}
-		fmt.Fprintf(stdout, "  keys        as before; another one: %s\n", createCommand(id, b.file))
+		fmt.Fprintf(stdout, "  keys        as before; another one: %s\n", createCommand(id, b.create))
 	}
 
 	mux := http.NewServeMux()

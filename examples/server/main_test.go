@@ -32,15 +32,21 @@ type running struct {
 	stop   func() error // tells it to stop and waits until it has
 }
 
-// start runs the server on a free port. The test's end stops it.
+// start runs the server on a free port, in memory unless args say otherwise. The test's end stops it.
 func start(t *testing.T, args ...string) *running {
+	t.Helper()
+	return startAt(t, append([]string{"-db", inMemory}, args...)...)
+}
+
+// startAt is start on the default database, unless args say otherwise.
+func startAt(t *testing.T, args ...string) *running {
 	t.Helper()
 	ctx, cancel := context.WithCancel(t.Context())
 	stdout, in := io.Pipe()
 	s := &running{stderr: &syncBuffer{}}
 	done := make(chan error, 1)
 	go func() {
-		err := run(ctx, append([]string{"-addr", "127.0.0.1:0", "-db", inMemory}, args...), in, s.stderr)
+		err := run(ctx, append([]string{"-addr", "127.0.0.1:0"}, args...), in, s.stderr)
 		in.CloseWithError(io.EOF)
 		done <- err
 	}()

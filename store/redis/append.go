@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"time"
 
@@ -151,13 +152,14 @@ func (s *Store) appendAll(ctx context.Context, items []*prepared) []error {
 		return errs
 	}
 	defer s.appends.Done()
-	if deadline, ok := ctx.Deadline(); !ok || time.Until(deadline) > s.cfg.Timeout {
+	until := time.Now().Add(s.cfg.Timeout)
+	if len(items) > 1 { // it may take several calls
 		var cancel context.CancelFunc
-		ctx, cancel = context.WithTimeout(ctx, s.cfg.Timeout)
+		ctx, cancel = context.WithDeadline(ctx, until)
 		defer cancel()
 	}
 	if s.client.cluster == nil {
-		return s.appendTo(ctx, "", items)
+		return s.appendTo(ctx, until, "", items)
 	}
 	parts := make(map[string][]int, 1) // of the items, by node
 	node := ""
@@ -168,7 +170,7 @@ func (s *Store) appendAll(ctx context.Context, items []*prepared) []error {
 		parts[node] = append(parts[node], i)
 	}
 	if len(parts) == 1 {
-		return s.appendTo(ctx, node, items)
+		return s.appendTo(ctx, until, node, items)
 	}
 	errs := make([]error, len(items))
 	var all sync.WaitGroup
@@ -178,7 +180,7 @@ func (s *Store) appendAll(ctx context.Context, items []*prepared) []error {
 			for j, i := range part {
 				mine[j] = items[i]
 			}
-			for j, err := range s.appendTo(ctx, node, mine) {
+			for j, err := range s.appendTo(ctx, until, node, mine) {
 				errs[part[j]] = err
 			}
 		})
@@ -188,16 +190,16 @@ func (s *Store) appendAll(ctx context.Context, items []*prepared) []error {
 }
 
 // appendTo sends items to a node, in order: what does not fit one call begins when the one before it is answered for good.
-func (s *Store) appendTo(ctx context.Context, node string, items []*prepared) []error {
+func (s *Store) appendTo(ctx context.Context, until time.Time, node string, items []*prepared) []error {
 	l := s.laneTo(node)
 	n, bytes := 0, 0
 	for n < len(items) && n < maxGroup && (n == 0 || bytes+sizeOf(items[n]) <= s.cfg.MaxBytes) {
 		bytes += sizeOf(items[n])
 		n++
 	}
-	errs := appendGroup(ctx, l, items[:n])
+	errs := appendGroup(ctx, until, l, items[:n])
 	if n < len(items) {
-		errs = append(errs, s.appendTo(ctx, node, items[n:])...)
+		errs = append(errs, s.appendTo(ctx, until, node, items[n:])...)
 	}
 	return errs
 }
@@ -207,10 +209,20 @@ type transient struct{ err error }
 
 func (t *transient) Error() string { return t.err.Error() }
 
+func isTransient(err error) bool {
+	_, ok := err.(*transient)
+	return ok
+}
+
 // appendGroup sends items until none of them has an error that may pass. It is the caller who waits between two tries, and not
 // the flush, which others share.
-func appendGroup(ctx context.Context, l *lane, items []*prepared) []error {
-	errs := l.Do(ctx, items)
+func appendGroup(ctx context.Context, until time.Time, l *lane, items []*prepared) []error {
+	errs := l.Do(ctx, items) // which takes no longer than the timeout
+	if !slices.ContainsFunc(errs, isTransient) {
+		return errs
+	}
+	ctx, cancel := context.WithDeadline(ctx, until)
+	defer cancel()
 	for pause := firstPause; ; pause = min(2*pause, lastPause) {
 		var again []*prepared
 		var index []int

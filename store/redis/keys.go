@@ -132,6 +132,22 @@ func (s *Store) Keys(ctx context.Context, org string) ([]humanhours.APIKey, erro
 	return keys, nil
 }
 
+// HasKeys reports whether there is any API key, revoked ones too.
+func (s *Store) HasKeys(ctx context.Context) (bool, error) {
+	found := false
+	err := s.client.do(ctx, func(ctx context.Context, c goredis.UniversalClient) error {
+		n, err := c.Exists(ctx, s.keysBase()+apiKeys).Result()
+		if err = errors.Join(err, ctx.Err()); err == nil {
+			found = n > 0
+		}
+		return err
+	})
+	if err != nil {
+		return false, fmt.Errorf("redis: read API keys: %w", err)
+	}
+	return found, nil
+}
+
 // readKeys returns those keys that there are.
 func (s *Store) readKeys(ctx context.Context, ids []string) ([]humanhours.APIKey, error) {
 	if len(ids) == 0 {

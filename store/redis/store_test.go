@@ -58,6 +58,18 @@ func TestKeys(t *testing.T) {
 	storetest.RunSharedKeys(t, several(server, func(s *redis.Store) humanhours.KeyStore { return s }))
 }
 
+func TestHasKeys(t *testing.T) {
+	s := open(t, redistest.Start(t).Client(t), fresh())
+	has, err := s.HasKeys(t.Context())
+	require.NoError(t, err)
+	require.False(t, has)
+	_, _, err = s.PutKey(t.Context(), humanhours.APIKey{ID: "3fK9xQ2b", Org: "acme"})
+	require.NoError(t, err)
+	has, err = s.HasKeys(t.Context())
+	require.NoError(t, err)
+	require.True(t, has)
+}
+
 func BenchmarkStore(b *testing.B) {
 	c := redistest.Start(b).Client(b)
 	storetest.Benchmark(b, func(tb testing.TB) humanhours.Store { return open(tb, c, fresh()) })
