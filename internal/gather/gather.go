@@ -215,7 +215,7 @@ func (f *flight[In, Out]) run() {
 // Where other goroutines keep all processors busy, one step aside may take longer than many flushes; then the next ones go without.
 func (f *flight[In, Out]) settle(answered int, took time.Duration) {
 	const yields, part, mostPatience = 2048, 4, 1 << 12
-	if answered == 0 {
+	if answered == 0 || len(f.g.queue) >= answered {
 		return
 	}
 	if f.unsettled > 0 {
