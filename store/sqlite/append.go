@@ -26,7 +26,7 @@ type account struct {
 }
 
 // group is the plan of one Append. The writer's lock is held while it is made and carried out, so what was read stays true, and
-// the whole group needs two look-ups and three writes however many entries it has.
+// what a group may meet is looked up at once.
 type group struct {
 	entries []humanhours.Entry
 	results []humanhours.Appended
@@ -36,12 +36,10 @@ type group struct {
 	used   map[account]int64
 	added  map[account]int64
 
-	bound    [][]any // the row of events for each entry that is valid
-	events   []any   // the rows of events to write
-	rows     int
-	keyRows  []any // rows of idempotency that are new
-	keyCount int
-	retaken  []any // rows that take the place of others
+	bound   [][]any // the row of events for each entry that is valid
+	events  [][]any // those to write
+	keyRows [][]any // rows of idempotency that are new
+	retaken [][]any // rows that take the place of others
 }
 
 // Append implements humanhours.Store. All entries are committed in one transaction, with one sync of the file. An entry whose decimals
@@ -125,25 +123,28 @@ func (s *Store) append(ctx context.Context, entries []humanhours.Entry) ([]human
 	return g.results, nil
 }
 
-// How many rows one statement has. A few sizes are enough for any group, and each is prepared once. The driver binds
-// parameters in time that grows with the square of their number, so rows of many columns go a few at a time.
-var (
-	lookups = [...]int{32, 8, 1}
-	inserts = [...]int{4, 1}
-)
+// How many rows are looked for with one statement. A few sizes are enough for any group, and each is prepared once. What is written goes a
+// row at a time: the driver binds parameters in time that grows with the square of their number.
+var lookups = [...]int{32, 8, 1}
 
-// inChunks calls f with arguments for n rows at a time, n being one of sizes, until all rows are done.
-func inChunks(args []any, rows int, sizes []int, f func(n int, args []any) error) error {
-	if rows == 0 {
-		return nil
-	}
-	width := len(args) / rows
-	for _, size := range sizes {
-		for rows >= size {
-			if err := f(size, args[:size*width]); err != nil {
+// inLookups calls f with the arguments of n pairs at a time, n being one of lookups, until all pairs are done.
+func inLookups(args []any, f func(n int, args []any) error) error {
+	for _, n := range lookups {
+		for len(args) >= 2*n {
+			if err := f(n, args[:2*n]); err != nil {
 				return err
 			}
-			args, rows = args[size*width:], rows-size
+			args = args[2*n:]
+		}
+	}
+	return nil
+}
+
+// each runs a statement for every row.
+func (w *writer) each(ctx context.Context, query string, rows [][]any) error {
+	for _, row := range rows {
+		if _, err := w.exec(ctx, query, row...); err != nil {
+			return err
 		}
 	}
 	return nil
@@ -155,20 +156,20 @@ func tuples(n, width int) string {
 	return one + strings.Repeat(", "+one, n-1)
 }
 
-// texts makes a statement for each of the sizes.
-func texts(sizes []int, make func(n int) string) map[int]string {
+// perLookup makes a statement for each size in lookups.
+func perLookup(make func(n int) string) map[int]string {
 	all := map[int]string{}
-	for _, size := range sizes {
-		all[size] = make(size)
+	for _, n := range lookups {
+		all[n] = make(n)
 	}
 	return all
 }
 
 // queries holds the long statements. Their text is made once.
 type queries struct {
-	byID, byKey, insertEvents, insertKeys map[int]string
-	replaceKey, event, replay             string
-	pages                                 map[pageKind]string
+	byID, byKey                                       map[int]string
+	insertEvent, insertKey, replaceKey, event, replay string
+	pages                                             map[pageKind]string
 }
 
 const (
@@ -181,20 +182,18 @@ func newQueries() queries {
 	// statement touches, from which it would undo the statement alone.
 	// CROSS JOIN keeps the order: the few that are wanted, then a look-up in the index for each.
 	return queries{
-		byID: texts(lookups[:], func(n int) string {
+		byID: perLookup(func(n int) string {
 			return "WITH want (org, id) AS (VALUES " + tuples(n, 2) + ") SELECT e.org, e.id FROM want" +
 				" CROSS JOIN events AS e ON e.org = want.org AND e.id = want.id"
 		}),
-		byKey: texts(lookups[:], func(n int) string {
+		byKey: perLookup(func(n int) string {
 			return "WITH want (org, key) AS (VALUES " + tuples(n, 2) + ") SELECT k.org, k.key FROM want" +
 				" CROSS JOIN idempotency AS k ON k.org = want.org AND k.key = want.key"
 		}),
-		insertEvents: texts(inserts[:], func(n int) string {
-			return "INSERT OR ROLLBACK INTO events (" + selected("") + ") VALUES " + tuples(n, len(columns))
-		}),
-		insertKeys: texts(inserts[:], func(n int) string { return "INSERT OR ROLLBACK INTO " + keyRow + " VALUES " + tuples(n, keyWidth) }),
-		replaceKey: "INSERT OR REPLACE INTO " + keyRow + " VALUES " + tuples(1, keyWidth),
-		event:      "SELECT " + selected("") + " FROM events WHERE org = ? AND id = ?",
+		insertEvent: "INSERT OR ROLLBACK INTO events (" + selected("") + ") VALUES " + tuples(1, len(columns)),
+		insertKey:   "INSERT OR ROLLBACK INTO " + keyRow + " VALUES " + tuples(1, keyWidth),
+		replaceKey:  "INSERT OR REPLACE INTO " + keyRow + " VALUES " + tuples(1, keyWidth),
+		event:       "SELECT " + selected("") + " FROM events WHERE org = ? AND id = ?",
 		replay: "SELECT " + selected("e.") + ", k.fingerprint, k.expires_at_ms FROM idempotency AS k" +
 			" CROSS JOIN events AS e ON e.org = k.org AND e.id = k.event_id WHERE k.org = ? AND k.key = ? AND k.expires_at_ms > ?",
 		pages: pageQueries(),
@@ -216,7 +215,7 @@ func (g *group) find(ctx context.Context, w *writer) error {
 	}
 	// Short rows first: of most entries there is nothing, and a statement with all columns costs even when it finds no row.
 	var found []name
-	err := inChunks(ids, len(ids)/2, lookups[:], func(n int, args []any) error {
+	err := inLookups(ids, func(n int, args []any) error {
 		return w.query(ctx, func(scan scan) error {
 			var id name
 			err := scan(&id.org, &id.text)
@@ -237,7 +236,7 @@ func (g *group) find(ctx context.Context, w *writer) error {
 		}
 	}
 	found = found[:0]
-	err = inChunks(keys, len(keys)/2, lookups[:], func(n int, args []any) error {
+	err = inLookups(keys, func(n int, args []any) error {
 		return w.query(ctx, func(scan scan) error {
 			var key name
 			err := scan(&key.org, &key.text)
@@ -331,8 +330,7 @@ func (g *group) plan(ctx context.Context, w *writer) error {
 		stored := &result.Event
 		stored.OccurredAt, stored.ReceivedAt = instant(event.OccurredAt.UnixMilli()), instant(event.ReceivedAt.UnixMilli())
 		g.stored[id] = stored
-		g.events = append(g.events, g.bound[i]...)
-		g.rows++
+		g.events = append(g.events, g.bound[i])
 		if entry.Key != "" {
 			g.claim(key, entry, stored)
 		}
@@ -349,36 +347,23 @@ func (g *group) claim(key name, entry *humanhours.Entry, event *humanhours.Event
 	expires := entry.At.UnixMilli() + window
 	_, taken := g.keys[key]
 	g.keys[key] = holder{event: event, fingerprint: entry.Fingerprint, expires: expires}
-	row := [keyWidth]any{key.org, key.text, event.ID, entry.Fingerprint[:], expires, expires + slack(window)}
+	row := []any{key.org, key.text, event.ID, entry.Fingerprint[:], expires, expires + slack(window)}
 	if taken {
-		g.retaken = append(g.retaken, row[:]...)
+		g.retaken = append(g.retaken, row)
 		return
 	}
-	g.keyRows = append(g.keyRows, row[:]...)
-	g.keyCount++
+	g.keyRows = append(g.keyRows, row)
 }
 
 // store writes what was planned.
 func (g *group) store(ctx context.Context, w *writer) error {
-	err := inChunks(g.events, g.rows, inserts[:], func(n int, args []any) error {
-		_, err := w.exec(ctx, w.text.insertEvents[n], args...)
-		return err
-	})
-	if err != nil {
+	if err := w.each(ctx, w.text.insertEvent, g.events); err != nil {
 		return err
 	}
-	err = inChunks(g.keyRows, g.keyCount, inserts[:], func(n int, args []any) error {
-		_, err := w.exec(ctx, w.text.insertKeys[n], args...)
-		return err
-	})
-	if err != nil {
+	if err := w.each(ctx, w.text.insertKey, g.keyRows); err != nil {
 		return err
 	}
-	err = inChunks(g.retaken, len(g.retaken)/keyWidth, []int{1}, func(_ int, args []any) error {
-		_, err := w.exec(ctx, w.text.replaceKey, args...)
-		return err
-	})
-	if err != nil {
+	if err := w.each(ctx, w.text.replaceKey, g.retaken); err != nil {
 		return err
 	}
 	for month, n := range g.added {

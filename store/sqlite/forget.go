@@ -16,7 +16,8 @@ func slack(window int64) int64 { return max(window, time.Hour.Milliseconds()) }
 // forget deletes a few keys and events whose time is over. Time is that of the entry that is furthest behind, so that one
 // clock that is ahead does not take keys from the others in its group.
 func (s *Store) forget(ctx context.Context, w *writer, g *group) error {
-	if g.rows == 0 {
+	rows := len(g.events)
+	if rows == 0 {
 		return nil
 	}
 	now := int64(math.MaxInt64)
@@ -27,7 +28,7 @@ func (s *Store) forget(ctx context.Context, w *writer, g *group) error {
 	}
 	// The limits are sums for the reason that pageQueries tells.
 	_, err := w.exec(ctx, "DELETE FROM idempotency WHERE seq IN (SELECT seq FROM idempotency WHERE forget_at_ms <= ? ORDER BY forget_at_ms LIMIT ? + 0)",
-		now, perEntry*g.rows)
+		now, perEntry*rows)
 	if err != nil || s.cfg.Retention == 0 {
 		return err
 	}
@@ -35,6 +36,6 @@ func (s *Store) forget(ctx context.Context, w *writer, g *group) error {
 	// find them. Some that stand in the way, from a clock that was ahead, are stepped over.
 	const stepOver = 64
 	_, err = w.exec(ctx, "DELETE FROM events WHERE seq IN (SELECT seq FROM (SELECT seq, received_at_ms FROM events ORDER BY seq LIMIT ? + 0) WHERE received_at_ms < ? LIMIT ? + 0)",
-		perEntry*g.rows+stepOver, now-s.cfg.Retention.Milliseconds(), perEntry*g.rows)
+		perEntry*rows+stepOver, now-s.cfg.Retention.Milliseconds(), perEntry*rows)
 	return err
 }
