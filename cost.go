@@ -134,7 +134,7 @@ func computeROI(minutes, seconds, rate decimal.Decimal, cost decimal.NullDecimal
 func (e *Event) Recompute() ROI {
 	cost := e.AgentCost // provided: the amount is itself the input
 	if e.Cost.Source == CostComputed {
-		cost = decimal.NewNullDecimal(computeCost(e.TokensIn, e.TokensOut, e.Cost.Price, e.Cost.FX))
+		cost = decimal.NewNullDecimal(e.computedCost())
 	}
 	return computeROI(e.Baseline.Minutes, e.AgentDuration.Decimal, e.HourlyRate.Amount, cost, e.Credited, e.Scale)
 }
@@ -231,28 +231,83 @@ type PriceBook interface {
 	Quote(ctx context.Context, q PriceQuery) (Quote, error)
 }
 
-// PriceQuery asks for the price of one model.
+// PriceQuery asks for the price of one call, or of a whole run.
 type PriceQuery struct {
 	Org   string
 	Model string
 	At    time.Time // when the run occurred
+	Usage Usage     // what the call consumed, on which a price may depend
+	// Totals says that Usage is of a whole run of nobody knows how many calls. Then tiers by the size of the prompt must
+	// not be applied: many small calls are not one large one.
+	Totals bool
 }
 
 // Quote is the answer of a PriceBook.
 type Quote struct {
 	Price    Price          // the price, if Unpriced is empty
 	Unpriced UnpricedReason // why there is none
+	// Estimated says that the price is right but for something that the query does not tell, such as the sizes of the calls behind the totals of a run.
+	Estimated bool
 }
 
-// Price is what the tokens of a model cost. It is frozen on every event that was priced with it.
+// Price is what the units of a model cost. It is frozen on every event that was priced with it. All prices are in Currency
+// and never negative; zero is a price, not Valid is none.
 type Price struct {
-	Model    string              // the row of the book that was used
-	Input    decimal.NullDecimal // per input token, in Currency, never negative; zero is a price, not Valid is none
-	Output   decimal.NullDecimal // per output token, likewise
-	Currency string              // ISO 4217
-	Source   string              // whose price list
-	Version  string              // which edition of it
-	Date     time.Time           // the day of that edition, UTC
+	Model        string              // the row of the book that was used
+	Input        decimal.NullDecimal // per token of Usage.TokensIn
+	Output       decimal.NullDecimal // per token of Usage.TokensOut, and so on
+	CacheRead    decimal.NullDecimal
+	CacheWrite   decimal.NullDecimal
+	CacheWrite1h decimal.NullDecimal
+	Reasoning    decimal.NullDecimal // not Valid: Output
+	Audio        decimal.NullDecimal
+	Image        decimal.NullDecimal // per image
+	WebSearch    decimal.NullDecimal // per search
+	Request      decimal.NullDecimal // per call, on top; not Valid: 0
+	Currency     string              // ISO 4217
+	Source       string              // whose price list
+	Version      string              // which edition of it
+	Date         time.Time           // the day of that edition, UTC
+}
+
+// unitNames are the prices' names on events, in the order of units.
+var unitNames = [kinds]string{
+	"price_input_per_token", "price_output_per_token", "price_cache_read_per_token", "price_cache_write_per_token",
+	"price_cache_write_1h_per_token", "price_reasoning_per_token", "price_audio_per_token", "price_per_image", "price_per_web_search",
+}
+
+// units are the prices of the counts of a Usage, in their order.
+func (p *Price) units() [kinds]*decimal.NullDecimal {
+	return [kinds]*decimal.NullDecimal{
+		&p.Input, &p.Output, &p.CacheRead, &p.CacheWrite, &p.CacheWrite1h, &p.Reasoning, &p.Audio, &p.Image, &p.WebSearch,
+	}
+}
+
+// of returns the price with what is frozen of it for a usage: input and output, and of the others those that were used. It answers
+// why there is no price if one is missing or out of range.
+func (p Price) of(u *Usage) (Price, UnpricedReason) {
+	if !p.Reasoning.Valid {
+		p.Reasoning = p.Output
+	}
+	units := p.units()
+	for i, n := range u.counts() {
+		used := n.Valid && n.Int64 > 0
+		switch {
+		case used && !units[i].Valid:
+			return Price{}, UnpricedPartial
+		case !sane(units[i].Decimal):
+			return Price{}, UnpricedOutOfRange
+		case !used && units[i] != &p.Input && units[i] != &p.Output, !units[i].Valid:
+			*units[i] = decimal.NullDecimal{}
+		}
+	}
+	switch {
+	case !sane(p.Request.Decimal):
+		return Price{}, UnpricedOutOfRange
+	case !p.Request.Valid || p.Request.Decimal.IsZero():
+		p.Request = decimal.NullDecimal{}
+	}
+	return p, ""
 }
 
 // Rates converts between currencies. Implementations must be safe for concurrent use.
@@ -270,22 +325,34 @@ type ExchangeRate struct {
 	Date     time.Time       // the day of the rate, UTC
 }
 
+// CostPrecision says how sure a computed run cost is.
+type CostPrecision string
+
+// The precisions.
+const (
+	CostExact     CostPrecision = "exact"     // everything that the price depends on was known
+	CostEstimated CostPrecision = "estimated" // something was not, such as the sizes of the calls behind the totals of a run
+)
+
 // RunCost says where the run cost of an event came from. The amount is ROI.AgentCost.
 type RunCost struct {
-	Source   CostSource
-	Unpriced UnpricedReason // why Source is CostNone; empty when the request named neither model nor tokens
-	Price    Price          // frozen; zero unless Source is CostComputed
-	FX       ExchangeRate   // frozen; zero when the price is in the org's currency
+	Source    CostSource
+	Precision CostPrecision  // empty unless Source is CostComputed
+	Unpriced  UnpricedReason // why Source is CostNone; empty when the request said nothing that could be priced
+	// UnpricedModel is the model of the call that has no price, in a run of several calls; empty in others, whose model is Event.Model.
+	UnpricedModel string
+	Price         Price        // frozen; zero unless Source is CostComputed, and for a run of several calls, each of which has its own
+	FX            ExchangeRate // frozen; zero when the price is in the org's currency
 }
 
-// computeCost is the run cost before it is rounded.
-func computeCost(in, out NullInt64, p Price, fx ExchangeRate) decimal.Decimal {
-	var sum decimal.Decimal
-	if in.Valid {
-		sum = decimal.NewFromInt(in.Int64).Mul(p.Input.Decimal)
-	}
-	if out.Valid {
-		sum = sum.Add(decimal.NewFromInt(out.Int64).Mul(p.Output.Decimal))
+// computeCost is what a call cost before that is rounded.
+func computeCost(u *Usage, p *Price, fx *ExchangeRate) decimal.Decimal {
+	sum := p.Request.Decimal
+	units := p.units()
+	for i, n := range u.counts() {
+		if n.Valid && units[i].Valid {
+			sum = sum.Add(decimal.NewFromInt(n.Int64).Mul(units[i].Decimal))
+		}
 	}
 	if fx.To != "" {
 		sum = sum.Mul(fx.Rate)
@@ -293,73 +360,128 @@ func computeCost(in, out NullInt64, p Price, fx ExchangeRate) decimal.Decimal {
 	return sum
 }
 
-// resolveCost decides what a run cost: provided > computed > none. A book that does not answer costs the event
-// its price, not the org its event: reports show it as unpriced, with the reason.
-func (t *Tracker) resolveCost(ctx context.Context, org, currency string, r *TrackRequest) (RunCost, decimal.NullDecimal) {
-	unpriced := func(reason UnpricedReason) (RunCost, decimal.NullDecimal) {
-		return RunCost{Source: CostNone, Unpriced: reason}, decimal.NullDecimal{}
+// computedCost is the run cost of e from its frozen prices, before it is rounded: once, for the sum of all calls.
+func (e *Event) computedCost() decimal.Decimal {
+	if len(e.LLMCalls) == 0 {
+		return computeCost(&e.Usage, &e.Cost.Price, &e.Cost.FX)
 	}
-	hasTokens := r.TokensIn.Valid || r.TokensOut.Valid
+	var sum decimal.Decimal
+	for i := range e.LLMCalls {
+		c := &e.LLMCalls[i]
+		sum = sum.Add(computeCost(&c.Usage, &c.Price, &c.FX))
+	}
+	return sum
+}
+
+// resolveCost fills in what the run of e cost: provided > computed > none. A book that does not answer costs the event
+// its price, not the org its event: reports show it as unpriced, with the reason.
+func (t *Tracker) resolveCost(ctx context.Context, e *Event, provided decimal.NullDecimal) {
 	switch {
-	case r.AgentCost.Valid:
-		return RunCost{Source: CostProvided}, r.AgentCost
-	case r.Model == "" && !hasTokens:
-		return unpriced("")
-	case r.Model == "":
+	case provided.Valid:
+		e.Cost, e.AgentCost = RunCost{Source: CostProvided}, provided
+		return
+	case e.Model == "" && e.Usage == (Usage{}) && len(e.LLMCalls) == 0:
+		e.Cost = RunCost{Source: CostNone}
+		return
+	}
+	e.Cost = RunCost{Source: CostComputed, Precision: CostExact}
+	none := func(reason UnpricedReason, model string) {
+		e.Cost = RunCost{Source: CostNone, Unpriced: reason, UnpricedModel: model}
+		for i := range e.LLMCalls {
+			e.LLMCalls[i].Price, e.LLMCalls[i].FX = Price{}, ExchangeRate{}
+		}
+	}
+	if len(e.LLMCalls) == 0 {
+		p := t.priceUsage(ctx, e, e.Model, &e.Usage, true)
+		if p.Unpriced != "" {
+			none(p.Unpriced, "")
+			return
+		}
+		e.Cost.Price, e.Cost.FX = p.Price, p.fx
+		if p.Estimated {
+			e.Cost.Precision = CostEstimated
+		}
+	}
+	for i := range e.LLMCalls {
+		c := &e.LLMCalls[i]
+		p := t.priceUsage(ctx, e, c.Model, &c.Usage, false)
+		if p.Unpriced != "" {
+			none(p.Unpriced, c.Model)
+			return
+		}
+		c.Price, c.FX = p.Price, p.fx
+		if p.Estimated {
+			e.Cost.Precision = CostEstimated
+		}
+	}
+	amount, err := keep(e.computedCost(), MaxAgentCost, DefaultScale().Money)
+	if err != nil {
+		none(UnpricedOutOfRange, "")
+		return
+	}
+	e.AgentCost = decimal.NewNullDecimal(amount)
+}
+
+// quoted is a quote and the rate from its currency to the event's.
+type quoted struct {
+	Quote
+	fx ExchangeRate
+}
+
+// priceUsage asks for the price of a call of a model, or of the totals of a run.
+func (t *Tracker) priceUsage(ctx context.Context, e *Event, model string, u *Usage, totals bool) quoted {
+	unpriced := func(reason UnpricedReason) quoted { return quoted{Quote: Quote{Unpriced: reason}} }
+	switch {
+	case model == "":
 		return unpriced(UnpricedNoModel)
-	case !hasTokens:
+	case *u == (Usage{}):
 		return unpriced(UnpricedNoTokens)
 	case t.cfg.Prices == nil:
 		return unpriced(UnpricedNoPriceBook)
 	}
-	quote, err := t.cfg.Prices.Quote(ctx, PriceQuery{Org: org, Model: r.Model, At: r.OccurredAt})
+	quote, err := t.cfg.Prices.Quote(ctx, PriceQuery{Org: e.Org, Model: model, At: e.OccurredAt, Usage: *u, Totals: totals})
 	if err != nil {
 		t.cfg.Logger.WarnContext(ctx, "humanhours: the price book did not answer; the event is stored without a run cost",
-			"org", org, "model", r.Model, "error", err)
+			"org", e.Org, "model", model, "error", err)
 		return unpriced(UnpricedUnavailable)
 	}
-	price := quote.Price
+	if quote.Unpriced != "" {
+		return unpriced(quote.Unpriced)
+	}
+	price, reason := quote.Price.of(u)
+	if reason != "" {
+		return unpriced(reason)
+	}
 	if price.Model == "" {
-		price.Model = r.Model // a book of one's own need not repeat what it was asked
+		price.Model = model // a book of one's own need not repeat what it was asked
 	}
 	// What is frozen must come back from every store as it was answered: days, and valid UTF-8.
 	price.Date = day(price.Date)
 	for _, text := range []*string{&price.Model, &price.Currency, &price.Source, &price.Version} {
 		*text = mend(*text)
 	}
+	// The totals of a run are of one call at least, and nobody knows of how many more.
+	quote.Price, quote.Estimated = price, quote.Estimated || totals && price.Request.Valid
+	if price.Currency == e.Currency {
+		return quoted{Quote: quote}
+	}
+	if t.cfg.Rates == nil {
+		return unpriced(UnpricedNoFX)
+	}
+	fx, ok, err := t.cfg.Rates.Rate(ctx, price.Currency, e.Currency, e.OccurredAt)
 	switch {
-	case quote.Unpriced != "":
-		return unpriced(quote.Unpriced)
-	case r.TokensIn.Valid && !price.Input.Valid, r.TokensOut.Valid && !price.Output.Valid:
-		return unpriced(UnpricedPartial)
-	case !sane(price.Input.Decimal), !sane(price.Output.Decimal):
+	case err != nil:
+		t.cfg.Logger.WarnContext(ctx, "humanhours: the exchange rates did not answer; the event is stored without a run cost",
+			"org", e.Org, "from", price.Currency, "to", e.Currency, "error", err)
+		return unpriced(UnpricedUnavailable)
+	case !ok:
+		return unpriced(UnpricedNoFX)
+	case !sane(fx.Rate) || fx.Rate.IsZero():
 		return unpriced(UnpricedOutOfRange)
 	}
-	var fx ExchangeRate
-	if price.Currency != currency {
-		if t.cfg.Rates == nil {
-			return unpriced(UnpricedNoFX)
-		}
-		rate, ok, err := t.cfg.Rates.Rate(ctx, price.Currency, currency, r.OccurredAt)
-		switch {
-		case err != nil:
-			t.cfg.Logger.WarnContext(ctx, "humanhours: the exchange rates did not answer; the event is stored without a run cost",
-				"org", org, "from", price.Currency, "to", currency, "error", err)
-			return unpriced(UnpricedUnavailable)
-		case !ok:
-			return unpriced(UnpricedNoFX)
-		case !sane(rate.Rate) || rate.Rate.IsZero():
-			return unpriced(UnpricedOutOfRange)
-		}
-		fx = rate
-		fx.From, fx.To = price.Currency, currency
-		fx.Date, fx.Source = day(fx.Date), mend(fx.Source)
-	}
-	amount, err := keep(computeCost(r.TokensIn, r.TokensOut, price, fx), MaxAgentCost, DefaultScale().Money)
-	if err != nil {
-		return unpriced(UnpricedOutOfRange)
-	}
-	return RunCost{Source: CostComputed, Price: price, FX: fx}, decimal.NewNullDecimal(amount)
+	fx.From, fx.To = price.Currency, e.Currency
+	fx.Date, fx.Source = day(fx.Date), mend(fx.Source)
+	return quoted{Quote: quote, fx: fx}
 }
 
 // day cuts an instant to its day, UTC.

@@ -207,7 +207,7 @@ func TestPriceBookAndRatesAreAskedForTheRun(t *testing.T) {
 	req.OccurredAt = occurred
 	e := w.track(t, humanhours.Caller{Org: "acme"}, req).Event
 	assert.Equal(t, "CHF", e.Currency)
-	assert.Equal(t, []humanhours.PriceQuery{{Org: "acme", Model: "vendor/model:free", At: occurred}}, asked)
+	assert.Equal(t, []humanhours.PriceQuery{{Org: "acme", Model: "vendor/model:free", At: occurred, Usage: req.Usage, Totals: true}}, asked)
 	assert.Equal(t, [][2]string{{"USD", "CHF"}}, pairs)
 
 	req.AgentCost = null("1")

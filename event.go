@@ -42,9 +42,9 @@ type Event struct {
 	TaskType      string
 	Outcome       Outcome
 	AgentDuration decimal.NullDecimal // seconds, 9 decimals; not Valid: not sent, counted as 0
-	Model         string
-	TokensIn      NullInt64
-	TokensOut     NullInt64
+	Model         string              // as sent, or that of all LLMCalls if they have one
+	Usage                             // as sent, or the sums of LLMCalls
+	LLMCalls      []PricedCall
 	Metadata      json.RawMessage // a compact JSON object, or nil
 	AuditSample   AuditSample
 	OccurredAt    time.Time // UTC, milliseconds
@@ -78,6 +78,7 @@ func Int64(n int64) NullInt64 { return NullInt64{Int64: n, Valid: true} }
 // Clone returns a copy of e that shares no memory with it.
 func (e Event) Clone() Event {
 	e.Metadata = slices.Clone(e.Metadata)
+	e.LLMCalls = slices.Clone(e.LLMCalls)
 	return e
 }
 
@@ -141,37 +142,25 @@ func (e *Event) appendPublic(dst []byte) []byte {
 		dst = append(dst, `,"agent_cost":null`...)
 	}
 	dst = appendStringField(dst, `,"resolved_cost_source":`, string(e.Cost.Source))
+	if e.Cost.Precision != "" {
+		dst = appendStringField(dst, `,"cost_precision":`, string(e.Cost.Precision))
+	}
 	if e.Cost.Unpriced != "" {
 		dst = appendStringField(dst, `,"unpriced_reason":`, string(e.Cost.Unpriced))
+	}
+	if e.Cost.UnpricedModel != "" {
+		dst = appendStringField(dst, `,"unpriced_model":`, e.Cost.UnpricedModel)
 	}
 	dst = appendDecimalField(dst, `,"net_saved":`, e.NetSaved)
 	dst = appendTimeField(dst, `,"occurred_at":`, e.OccurredAt)
 	if e.Model != "" {
 		dst = appendStringField(dst, `,"model":`, e.Model)
 	}
-	if e.TokensIn.Valid {
-		dst = appendIntField(dst, `,"tokens_in":`, e.TokensIn.Int64)
-	}
-	if e.TokensOut.Valid {
-		dst = appendIntField(dst, `,"tokens_out":`, e.TokensOut.Int64)
-	}
-	if p := &e.Cost.Price; p.Model != "" {
-		dst = appendStringField(dst, `,"priced_as":`, p.Model)
-		if p.Input.Valid {
-			dst = appendDecimalField(dst, `,"price_input_per_token":`, p.Input.Decimal)
-		}
-		if p.Output.Valid {
-			dst = appendDecimalField(dst, `,"price_output_per_token":`, p.Output.Decimal)
-		}
-		dst = appendStringField(dst, `,"price_currency":`, p.Currency)
-		dst = appendStringField(dst, `,"price_source":`, p.Source)
-		dst = appendStringField(dst, `,"price_version":`, p.Version)
-		dst = appendDateField(dst, `,"price_date":`, p.Date)
-	}
-	if fx := &e.Cost.FX; fx.To != "" {
-		dst = appendDecimalField(dst, `,"fx_rate":`, fx.Rate)
-		dst = appendStringField(dst, `,"fx_source":`, fx.Source)
-		dst = appendDateField(dst, `,"fx_date":`, fx.Date)
+	dst = appendUsage(dst, &e.Usage)
+	dst = appendPrice(dst, &e.Cost.Price)
+	dst = appendFX(dst, &e.Cost.FX)
+	if len(e.LLMCalls) > 0 {
+		dst = AppendCalls(append(dst, `,"llm_calls":`...), e.LLMCalls)
 	}
 	if len(e.Metadata) > 0 {
 		dst = append(append(dst, `,"metadata":`...), e.Metadata...)
@@ -215,24 +204,17 @@ type eventJSON struct {
 	CostSaved     decimal.Decimal     `json:"cost_saved"`
 	AgentCost     decimal.NullDecimal `json:"agent_cost"`
 	CostFrom      CostSource          `json:"resolved_cost_source"`
+	Precision     CostPrecision       `json:"cost_precision"`
+	UnpricedModel string              `json:"unpriced_model"`
 	Unpriced      UnpricedReason      `json:"unpriced_reason"`
 	NetSaved      decimal.Decimal     `json:"net_saved"`
 	OccurredAt    time.Time           `json:"occurred_at"`
 	Model         string              `json:"model"`
-	TokensIn      *int64              `json:"tokens_in"`
-	TokensOut     *int64              `json:"tokens_out"`
-	PricedAs      string              `json:"priced_as"`
-	PriceInput    decimal.NullDecimal `json:"price_input_per_token"`
-	PriceOutput   decimal.NullDecimal `json:"price_output_per_token"`
-	PriceCurrency string              `json:"price_currency"`
-	PriceSource   string              `json:"price_source"`
-	PriceVersion  string              `json:"price_version"`
-	PriceDate     string              `json:"price_date"`
-	FXRate        decimal.NullDecimal `json:"fx_rate"`
-	FXSource      string              `json:"fx_source"`
-	FXDate        string              `json:"fx_date"`
-	Metadata      json.RawMessage     `json:"metadata"`
-	AuditSample   AuditSample         `json:"audit_sample"`
+	usageJSON
+	priceJSON
+	LLMCalls    []callJSON      `json:"llm_calls"`
+	Metadata    json.RawMessage `json:"metadata"`
+	AuditSample AuditSample     `json:"audit_sample"`
 }
 
 // DecodeStored reads what AppendStored wrote for an event of org.
@@ -259,33 +241,29 @@ func (e *Event) UnmarshalJSON(data []byte) error {
 	if !scale.valid() {
 		return fmt.Errorf("humanhours: decode event %s: the scale %v is out of range", w.ID, scale)
 	}
-	priceDate, err := parseDate(w.PriceDate)
-	if err != nil {
-		return fmt.Errorf("humanhours: decode event %s: price_date: %w", w.ID, err)
+	price, fx, err := w.prices(w.Currency)
+	var calls []PricedCall
+	if err == nil {
+		calls, err = pricedCalls(w.Currency, w.LLMCalls)
 	}
-	fxDate, err := parseDate(w.FXDate)
 	if err != nil {
-		return fmt.Errorf("humanhours: decode event %s: fx_date: %w", w.ID, err)
+		return fmt.Errorf("humanhours: decode event %s: %w", w.ID, err)
 	}
 	*e = Event{
 		ID: w.ID, KeyID: w.KeyID, Test: w.Test,
 		AgentID: w.AgentID, TaskType: w.TaskType, Outcome: w.Outcome, AgentDuration: w.AgentDuration,
-		Model: w.Model, TokensIn: nullInt64(w.TokensIn), TokensOut: nullInt64(w.TokensOut),
+		Model: w.Model, Usage: w.usage(), LLMCalls: calls,
 		Metadata: w.Metadata, AuditSample: w.AuditSample,
 		OccurredAt: w.OccurredAt.UTC(), ReceivedAt: w.ReceivedAt.UTC(),
 		Baseline:   Baseline{Minutes: w.Baseline, Source: w.BaselineFrom},
 		HourlyRate: HourlyRate{Amount: w.Rate, Source: w.RateFrom},
 		Currency:   w.Currency,
-		Cost: RunCost{Source: w.CostFrom, Unpriced: w.Unpriced, Price: Price{
-			Model: w.PricedAs, Input: w.PriceInput, Output: w.PriceOutput,
-			Currency: w.PriceCurrency, Source: w.PriceSource, Version: w.PriceVersion, Date: priceDate,
-		}},
+		Cost: RunCost{
+			Source: w.CostFrom, Precision: w.Precision, Unpriced: w.Unpriced, UnpricedModel: w.UnpricedModel, Price: price, FX: fx,
+		},
 		Credited: w.Credited == nil || *w.Credited,
 		Scale:    scale,
 		ROI:      ROI{HoursSaved: w.HoursSaved, CostSaved: w.CostSaved, AgentCost: w.AgentCost, NetSaved: w.NetSaved},
-	}
-	if w.FXRate.Valid {
-		e.Cost.FX = ExchangeRate{From: w.PriceCurrency, To: w.Currency, Rate: w.FXRate.Decimal, Source: w.FXSource, Date: fxDate}
 	}
 	return nil
 }

@@ -38,7 +38,7 @@ func Example_runCost() {
 	track := func(model string, cost decimal.NullDecimal) {
 		result, err := tracker.Track(context.Background(), humanhours.Caller{}, humanhours.TrackRequest{
 			AgentID: "support-bot", TaskType: "email_classification", Outcome: humanhours.OutcomeSuccess,
-			Model: model, TokensIn: humanhours.Int64(1200), TokensOut: humanhours.Int64(300), AgentCost: cost,
+			Model: model, Usage: humanhours.Usage{TokensIn: humanhours.Int64(1200), TokensOut: humanhours.Int64(300)}, AgentCost: cost,
 		})
 		if err != nil {
 			panic(err)

@@ -334,10 +334,10 @@ func randomRequest(r *rand.Rand) humanhours.TrackRequest {
 		AgentDuration: number(pick[int64](r, 10, 20_000, humanhours.MaxDurationSeconds)),
 		AgentCost:     maybe(r, number(pick[int64](r, 5, humanhours.MaxAgentCost))),
 		Model:         maybe(r, pick(r, "eur", "usd", "gbp", "free", "dynamic", "unknown")),
-		TokensIn:      tokens(), TokensOut: tokens(),
-		Metadata:    maybe(r, randomMetadata(r)),
-		AuditSample: maybe(r, humanhours.AuditSample{InputExcerpt: maybe(r, randomText(r, 30)), OutputExcerpt: maybe(r, randomText(r, 30))}),
-		OccurredAt:  maybe(r, noon.Add(-time.Duration(r.Int64N(int64(humanhours.MaxEventAge))))),
+		Usage:         humanhours.Usage{TokensIn: tokens(), TokensOut: tokens()},
+		Metadata:      maybe(r, randomMetadata(r)),
+		AuditSample:   maybe(r, humanhours.AuditSample{InputExcerpt: maybe(r, randomText(r, 30)), OutputExcerpt: maybe(r, randomText(r, 30))}),
+		OccurredAt:    maybe(r, noon.Add(-time.Duration(r.Int64N(int64(humanhours.MaxEventAge))))),
 	}
 	if builtin := slices.Contains([]string{"email_classification", "code_review", "own"}, req.TaskType); !builtin || r.IntN(2) == 0 {
 		req.HumanBaselineMinutes = decimal.NewNullDecimal(randomNumber(r, pick[int64](r, 10, 600, humanhours.MaxBaselineMinutes), 9))

@@ -111,6 +111,21 @@ func (r *TrackRequest) fingerprint() Fingerprint {
 	if !r.OccurredAt.IsZero() {
 		b = binary.AppendVarint(b, r.OccurredAt.UnixMilli())
 	}
+	// What came later than the rest adds nothing where it is absent: a retry may meet a newer release than its first try.
+	counts := r.Usage.counts()
+	for i, n := range counts[2:] {
+		if n.Valid {
+			str(countNames[2+i])
+			count(*n)
+		}
+	}
+	for i := range r.LLMCalls {
+		str("llm_calls")
+		str(r.LLMCalls[i].Model)
+		for _, n := range r.LLMCalls[i].counts() {
+			count(*n)
+		}
+	}
 	sum := sha256.Sum256(b)
 	return Fingerprint(sum[:16])
 }

@@ -201,7 +201,7 @@ func fullRequest() humanhours.TrackRequest {
 	return humanhours.TrackRequest{
 		AgentID: "support-bot", TaskType: "email_classification", Outcome: humanhours.OutcomeSuccess,
 		AgentDuration: null("4"), AgentCost: null("0.5"), HumanBaselineMinutes: null("6"),
-		Model: "m", TokensIn: humanhours.Int64(100), TokensOut: humanhours.Int64(20),
+		Model: "m", Usage: humanhours.Usage{TokensIn: humanhours.Int64(100), TokensOut: humanhours.Int64(20)},
 		Metadata:    json.RawMessage(`{"client":"acme","n":{"a":1,"b":[1,2]}}`),
 		AuditSample: humanhours.AuditSample{InputExcerpt: "in", OutputExcerpt: "out"},
 		OccurredAt:  noon.Add(-time.Hour), IdempotencyKey: "run-1",

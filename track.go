@@ -40,9 +40,11 @@ type TrackRequest struct {
 	AgentCost            decimal.NullDecimal // what the run cost, in the org's currency, 0 to MaxAgentCost. Absent: computed if possible
 	HumanBaselineMinutes decimal.NullDecimal // what a person would have needed, 0 to MaxBaselineMinutes. Absent: from the catalogue
 
-	Model     string    // the model's id in the price book; may be empty
-	TokensIn  NullInt64 // input tokens of the whole run, 0 to MaxTokens; one of the two alone is enough to compute a cost
-	TokensOut NullInt64 // output tokens of the whole run, likewise
+	Model string // the model's id in the price book; may be empty
+	Usage        // of the whole run; TokensIn or TokensOut alone is enough to compute a cost
+	// LLMCalls lists the calls of a run one by one, up to MaxLLMCalls, instead of Usage: for runs with several models, and for prices that
+	// depend on the size of a call.
+	LLMCalls []LLMCall
 
 	Metadata    json.RawMessage // a JSON object for your own use, up to MaxMetadataSize and MaxMetadataDepth; nil: none
 	AuditSample AuditSample
@@ -369,19 +371,21 @@ func (t *Tracker) prepare(ctx context.Context, c Caller, org *orgSettings, r Tra
 		return entry, &Error{Code: CodeInternal, Message: "could not make an event id", Err: err}
 	}
 	rate := org.resolveRate(r.AgentID)
-	cost, amount := t.resolveCost(ctx, org.ID, org.currency(), &r)
 	credited := t.cfg.Credit(r.Outcome)
 	entry.Event = Event{
 		ID: id, Org: org.ID, KeyID: c.KeyID, Test: c.Test,
 		AgentID: r.AgentID, TaskType: r.TaskType, Outcome: r.Outcome,
 		AgentDuration: r.AgentDuration,
-		Model:         r.Model, TokensIn: r.TokensIn, TokensOut: r.TokensOut,
+		Model:         r.Model, Usage: r.Usage,
 		Metadata: r.Metadata, AuditSample: r.AuditSample,
 		OccurredAt: r.OccurredAt, ReceivedAt: now,
-		Baseline: baseline, HourlyRate: rate, Currency: org.currency(), Cost: cost, Credited: credited,
+		Baseline: baseline, HourlyRate: rate, Currency: org.currency(), Credited: credited,
 		Scale: DefaultScale(),
-		ROI:   computeROI(baseline.Minutes, r.AgentDuration.Decimal, rate.Amount, amount, credited, DefaultScale()),
 	}
+	e := &entry.Event
+	e.setCalls(r.LLMCalls)
+	t.resolveCost(ctx, e, r.AgentCost)
+	e.ROI = computeROI(baseline.Minutes, r.AgentDuration.Decimal, rate.Amount, e.AgentCost, credited, e.Scale)
 	return entry, nil
 }
 
@@ -545,10 +549,10 @@ func (r *TrackRequest) validate() error {
 			return err
 		}
 	}
-	if err := checkTokens("tokens_in", &r.TokensIn); err != nil {
+	if err := r.Usage.validate(""); err != nil {
 		return err
 	}
-	if err := checkTokens("tokens_out", &r.TokensOut); err != nil {
+	if err := r.validateCalls(); err != nil {
 		return err
 	}
 	if err := r.validateMetadata(); err != nil {
@@ -580,18 +584,6 @@ func checkName(field, s string) error {
 		return invalid(field, "must be at most 200 characters")
 	}
 	return checkText(field, s)
-}
-
-func checkTokens(field string, n *NullInt64) error {
-	switch {
-	case !n.Valid:
-		*n = NullInt64{}
-	case n.Int64 < 0:
-		return invalid(field, "must not be negative")
-	case n.Int64 > MaxTokens:
-		return invalid(field, "must be at most "+string(appendGrouped(nil, MaxTokens)))
-	}
-	return nil
 }
 
 func checkExcerpt(field, s string) error {

@@ -75,7 +75,7 @@ func (a *API) trackBatch(ctx context.Context, req request) (reply, error) {
 	if err := decodeObject(req.body, &batch); err != nil {
 		return reply{}, err
 	}
-	events, err := splitArray(batch.Events)
+	events, err := splitArray(batch.Events, humanhours.MaxBatch)
 	if err != nil {
 		return reply{}, invalid("events", "events "+err.Error())
 	}

@@ -71,7 +71,7 @@ func TestFullRequest(t *testing.T) {
 		`"resolved_baseline_minutes":30,"resolved_baseline_source":"request",`+
 		`"resolved_hourly_rate":80,"resolved_hourly_rate_source":"agent","currency":"EUR",`+
 		`"agent_duration_seconds":12.5,"hours_saved":0.497,"cost_saved":39.76,`+
-		`"agent_cost":`+cost.String()+`,"resolved_cost_source":"computed","net_saved":`+net.Sub(decimal.RequireFromString("0.24")).String()+`,`+
+		`"agent_cost":`+cost.String()+`,"resolved_cost_source":"computed","cost_precision":"exact","net_saved":`+net.Sub(decimal.RequireFromString("0.24")).String()+`,`+
 		`"occurred_at":"2026-05-06T10:42:00.123Z","model":"`+model+`","tokens_in":12000,"tokens_out":800,`+
 		`"priced_as":"`+model+`","price_input_per_token":`+in.String()+`,"price_output_per_token":`+out.String()+`,`+
 		fmt.Sprintf(`"price_currency":"USD","price_source":"openrouter","price_version":%q,"price_date":%q,`,

@@ -80,19 +80,19 @@ func checkContentType(h http.Header) error {
 
 // trackJSON is the body of POST /v1/track and an item of a batch. null means absent; unknown fields are ignored.
 type trackJSON struct {
-	AgentID              string                 `json:"agent_id"`
-	TaskType             string                 `json:"task_type"`
-	Outcome              string                 `json:"outcome"`
-	AgentDuration        number                 `json:"agent_duration_seconds"`
-	AgentCost            number                 `json:"agent_cost"`
-	HumanBaselineMinutes number                 `json:"human_baseline_minutes"`
-	Model                string                 `json:"model"`
-	TokensIn             number                 `json:"tokens_in"`
-	TokensOut            number                 `json:"tokens_out"`
-	Metadata             json.RawMessage        `json:"metadata"`
-	AuditSample          humanhours.AuditSample `json:"audit_sample"`
-	OccurredAt           *string                `json:"occurred_at"`
-	IdempotencyKey       *string                `json:"idempotency_key"`
+	AgentID              string `json:"agent_id"`
+	TaskType             string `json:"task_type"`
+	Outcome              string `json:"outcome"`
+	AgentDuration        number `json:"agent_duration_seconds"`
+	AgentCost            number `json:"agent_cost"`
+	HumanBaselineMinutes number `json:"human_baseline_minutes"`
+	Model                string `json:"model"`
+	usageJSON
+	LLMCalls       json.RawMessage        `json:"llm_calls"`
+	Metadata       json.RawMessage        `json:"metadata"`
+	AuditSample    humanhours.AuditSample `json:"audit_sample"`
+	OccurredAt     *string                `json:"occurred_at"`
+	IdempotencyKey *string                `json:"idempotency_key"`
 }
 
 // decodeTrack reads one event as it was sent. What needs no knowledge of JSON is checked by the Tracker.
@@ -120,10 +120,10 @@ func decodeTrack(data []byte) (humanhours.TrackRequest, error) {
 		*n.to = n.from.value
 	}
 	var err error
-	if r.TokensIn, err = w.TokensIn.whole("tokens_in"); err != nil {
+	if r.Usage, err = w.usage(""); err != nil {
 		return humanhours.TrackRequest{}, err
 	}
-	if r.TokensOut, err = w.TokensOut.whole("tokens_out"); err != nil {
+	if r.LLMCalls, err = decodeCalls(w.LLMCalls); err != nil {
 		return humanhours.TrackRequest{}, err
 	}
 	if w.OccurredAt != nil {
@@ -140,10 +140,79 @@ func decodeTrack(data []byte) (humanhours.TrackRequest, error) {
 	return r, nil
 }
 
-// splitArray returns the items of a valid JSON array, 1 to humanhours.MaxBatch of them, without copying. Decoding into a slice instead would let a
+// usageJSON is what a call or a whole run consumed.
+type usageJSON struct {
+	TokensIn           number `json:"tokens_in"`
+	TokensOut          number `json:"tokens_out"`
+	TokensCacheRead    number `json:"tokens_cache_read"`
+	TokensCacheWrite   number `json:"tokens_cache_write"`
+	TokensCacheWrite1h number `json:"tokens_cache_write_1h"`
+	TokensReasoning    number `json:"tokens_reasoning"`
+	TokensAudio        number `json:"tokens_audio"`
+	Images             number `json:"images"`
+	WebSearches        number `json:"web_searches"`
+}
+
+// usage reads the counts; prefix starts the names of the fields.
+func (w *usageJSON) usage(prefix string) (u humanhours.Usage, err error) {
+	for _, n := range []struct {
+		field string
+		from  *number
+		to    *humanhours.NullInt64
+	}{
+		{"tokens_in", &w.TokensIn, &u.TokensIn},
+		{"tokens_out", &w.TokensOut, &u.TokensOut},
+		{"tokens_cache_read", &w.TokensCacheRead, &u.TokensCacheRead},
+		{"tokens_cache_write", &w.TokensCacheWrite, &u.TokensCacheWrite},
+		{"tokens_cache_write_1h", &w.TokensCacheWrite1h, &u.TokensCacheWrite1h},
+		{"tokens_reasoning", &w.TokensReasoning, &u.TokensReasoning},
+		{"tokens_audio", &w.TokensAudio, &u.TokensAudio},
+		{"images", &w.Images, &u.Images},
+		{"web_searches", &w.WebSearches, &u.WebSearches},
+	} {
+		if *n.to, err = n.from.whole(prefix + n.field); err != nil {
+			return humanhours.Usage{}, err
+		}
+	}
+	return u, nil
+}
+
+// decodeCalls reads llm_calls. An empty list is an absent one.
+func decodeCalls(raw json.RawMessage) ([]humanhours.LLMCall, error) {
+	if raw == nil || string(raw) == "null" || raw[0] == '[' && len(bytes.TrimSpace(raw[1:len(raw)-1])) == 0 {
+		return nil, nil
+	}
+	items, err := splitArray(raw, humanhours.MaxLLMCalls)
+	if err != nil {
+		return nil, invalid("llm_calls", "llm_calls "+err.Error())
+	}
+	calls := make([]humanhours.LLMCall, len(items))
+	for i, item := range items {
+		path := "llm_calls." + strconv.Itoa(i)
+		var w struct {
+			Model string `json:"model"`
+			usageJSON
+		}
+		err := json.Unmarshal(item, &w)
+		var wrongType *json.UnmarshalTypeError
+		switch {
+		case errors.As(err, &wrongType) && wrongType.Field != "":
+			return nil, invalid(path+"."+wrongType.Field, path+"."+wrongType.Field+" must be "+jsonKind(wrongType.Type))
+		case err != nil, bytes.TrimLeft(item, " \t\r\n")[0] != '{':
+			return nil, invalid(path, path+" must be an object")
+		}
+		calls[i].Model = w.Model
+		if calls[i].Usage, err = w.usage(path + "."); err != nil {
+			return nil, err
+		}
+	}
+	return calls, nil
+}
+
+// splitArray returns the items of a valid JSON array, 1 to most of them, without copying. Decoding into a slice instead would let a
 // body of 8 MiB make four million items before anybody counts them.
-func splitArray(raw json.RawMessage) ([]json.RawMessage, error) {
-	wrongCount := errors.New("must have 1 to 1,000 items")
+func splitArray(raw json.RawMessage, most int) ([]json.RawMessage, error) {
+	wrongCount := fmt.Errorf("must have 1 to %s items", grouped(most))
 	switch {
 	case raw == nil || string(raw) == "null":
 		return nil, errors.New("is required")
@@ -170,12 +239,20 @@ func splitArray(raw json.RawMessage) ([]json.RawMessage, error) {
 		case c == ',' && level == 0:
 			items = append(items, raw[start:i])
 			start = i + 1
-			if len(items) == humanhours.MaxBatch {
+			if len(items) == most {
 				return nil, wrongCount
 			}
 		}
 	}
 	return append(items, raw[start:]), nil
+}
+
+// grouped writes a number of up to six digits with a thousands separator.
+func grouped(n int) string {
+	if n < 1000 {
+		return strconv.Itoa(n)
+	}
+	return fmt.Sprintf("%d,%03d", n/1000, n%1000)
 }
 
 // parseInstant reads an RFC 3339 instant, strictly: package time also takes a comma before the fraction, an hour of one

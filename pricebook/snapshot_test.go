@@ -104,7 +104,7 @@ func TestSnapshotCost(t *testing.T) {
 	require.NoError(t, err)
 	rate, _, _ := SnapshotRates().Rate(t.Context(), "USD", "EUR", time.Time{})
 	e := humanhours.Event{
-		TokensIn: humanhours.Int64(1000), TokensOut: humanhours.Int64(200), Credited: true, Scale: humanhours.DefaultScale(),
+		Usage: humanhours.Usage{TokensIn: humanhours.Int64(1000), TokensOut: humanhours.Int64(200)}, Credited: true, Scale: humanhours.DefaultScale(),
 		Cost: humanhours.RunCost{Source: humanhours.CostComputed, Price: q.Price, FX: rate},
 	}
 	require.True(t, e.Recompute().AgentCost.Decimal.Equal(decimal.RequireFromString("0.005281355")), "0.00528135528, rounded at the ninth decimal")

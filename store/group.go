@@ -97,9 +97,9 @@ func (g *Group) flush(entries []humanhours.Entry) []humanhours.Appended {
 
 // sizeOf is about how many bytes an entry has on its way to a store.
 func sizeOf(e *humanhours.Entry) int {
-	const rest = 512 // numbers, names of fields, instants
+	const rest, call = 512, 256 // numbers, names of fields, instants
 	v := &e.Event
-	return rest + len(v.Org) + len(e.Key) + len(v.AgentID) + len(v.TaskType) + len(v.Model) + len(v.Metadata) +
+	return rest + call*len(v.LLMCalls) + len(v.Org) + len(e.Key) + len(v.AgentID) + len(v.TaskType) + len(v.Model) + len(v.Metadata) +
 		len(v.AuditSample.InputExcerpt) + len(v.AuditSample.OutputExcerpt)
 }
 

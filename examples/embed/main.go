@@ -84,7 +84,7 @@ func (d *helpDesk) classify(w http.ResponseWriter, r *http.Request) {
 		AgentID: "ticket-sorter", TaskType: "ticket_triage", Outcome: humanhours.OutcomeSuccess,
 		AgentDuration: humanhours.Seconds(run.took),
 		Model:         "anthropic/claude-haiku-4.5",
-		TokensIn:      humanhours.Int64(run.tokensIn), TokensOut: humanhours.Int64(run.tokensOut),
+		Usage:         humanhours.Usage{TokensIn: humanhours.Int64(run.tokensIn), TokensOut: humanhours.Int64(run.tokensOut)},
 		// The ticket's id: if this handler runs again for the same ticket today, it still counts once.
 		IdempotencyKey: "classify-" + id,
 	})

@@ -25,7 +25,7 @@ func entries(i, n int) []humanhours.Entry {
 		event.ID = "evt_" + ulid.ULID{0: 1, 1: 0x9e, 12: byte((i + j) >> 24), 13: byte((i + j) >> 16), 14: byte((i + j) >> 8), 15: byte(i + j)}.String()
 		event.ReceivedAt, event.OccurredAt = e.At, e.At.Add(-time.Minute)
 		event.KeyID, event.AuditSample, event.Metadata, event.Model = "", humanhours.AuditSample{}, nil, ""
-		event.TokensIn, event.TokensOut = humanhours.NullInt64{}, humanhours.NullInt64{}
+		event.Usage = humanhours.Usage{}
 		event.Cost = humanhours.RunCost{Source: humanhours.CostProvided}
 		e.Key, e.Window = "9f1c2d3e-0000-4000-8000-"+fmt.Sprintf("%012d", i+j), humanhours.IdempotencyWindow
 		group[j] = e

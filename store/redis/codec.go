@@ -114,6 +114,17 @@ var (
 		`","output_excerpt":"`,
 		`client_id":"`,
 		`client":"`,
+		`,"resolved_cost_source":"computed","cost_precision":"exact","net_saved":`,
+		`,"resolved_cost_source":"computed","cost_precision":"estimated","net_saved":`,
+		`,"tokens_cache_read":`,
+		`,"tokens_cache_write":`,
+		`,"tokens_reasoning":`,
+		`,"price_cache_read_per_token":`,
+		`,"price_cache_write_per_token":`,
+		`,"price_reasoning_per_token":`,
+		`,"llm_calls":[{"model":"`,
+		`},{"model":"`,
+		`,"price_input_per_token":`,
 	}
 )
 

@@ -95,7 +95,7 @@ func (s *Store) append(ctx context.Context, entries []humanhours.Entry) ([]human
 			g.results[i].Err, bound.err = bound.err, nil
 			continue
 		}
-		g.bound[i] = bound.args[start:len(bound.args):len(bound.args)]
+		g.bound[i] = trimmed(bound.args[start:len(bound.args):len(bound.args)])
 		valid++
 	}
 	if valid == 0 {
@@ -167,9 +167,9 @@ func perLookup(make func(n int) string) map[int]string {
 
 // queries holds the long statements. Their text is made once.
 type queries struct {
-	byID, byKey                                       map[int]string
-	insertEvent, insertKey, replaceKey, event, replay string
-	pages                                             map[pageKind]string
+	byID, byKey                                                    map[int]string
+	insertUsual, insertEvent, insertKey, replaceKey, event, replay string
+	pages                                                          map[pageKind]string
 }
 
 const (
@@ -178,8 +178,6 @@ const (
 )
 
 func newQueries() queries {
-	// An insert that fails ends the transaction, so OR ROLLBACK is what happens anyway; it saves SQLite a copy of every page that the
-	// statement touches, from which it would undo the statement alone.
 	// CROSS JOIN keeps the order: the few that are wanted, then a look-up in the index for each.
 	return queries{
 		byID: perLookup(func(n int) string {
@@ -190,10 +188,10 @@ func newQueries() queries {
 			return "WITH want (org, key) AS (VALUES " + tuples(n, 2) + ") SELECT k.org, k.key FROM want" +
 				" CROSS JOIN idempotency AS k ON k.org = want.org AND k.key = want.key"
 		}),
-		insertEvent: "INSERT OR ROLLBACK INTO events (" + selected("") + ") VALUES " + tuples(1, len(columns)),
-		insertKey:   "INSERT OR ROLLBACK INTO " + keyRow + " VALUES " + tuples(1, keyWidth),
-		replaceKey:  "INSERT OR REPLACE INTO " + keyRow + " VALUES " + tuples(1, keyWidth),
-		event:       "SELECT " + selected("") + " FROM events WHERE org = ? AND id = ?",
+		insertUsual: insertText(usual), insertEvent: insertText(len(columns)),
+		insertKey:  "INSERT OR ROLLBACK INTO " + keyRow + " VALUES " + tuples(1, keyWidth),
+		replaceKey: "INSERT OR REPLACE INTO " + keyRow + " VALUES " + tuples(1, keyWidth),
+		event:      "SELECT " + selected("") + " FROM events WHERE org = ? AND id = ?",
 		replay: "SELECT " + selected("e.") + ", k.fingerprint, k.expires_at_ms FROM idempotency AS k" +
 			" CROSS JOIN events AS e ON e.org = k.org AND e.id = k.event_id WHERE k.org = ? AND k.key = ? AND k.expires_at_ms > ?",
 		pages: pageQueries(),
@@ -357,8 +355,14 @@ func (g *group) claim(key name, entry *humanhours.Entry, event *humanhours.Event
 
 // store writes what was planned.
 func (g *group) store(ctx context.Context, w *writer) error {
-	if err := w.each(ctx, w.text.insertEvent, g.events); err != nil {
-		return err
+	for _, row := range g.events {
+		query := w.text.insertEvent
+		if len(row) == usual {
+			query = w.text.insertUsual
+		}
+		if _, err := w.exec(ctx, query, row...); err != nil {
+			return err
+		}
 	}
 	if err := w.each(ctx, w.text.insertKey, g.keyRows); err != nil {
 		return err

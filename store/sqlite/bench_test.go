@@ -12,15 +12,23 @@ import (
 	"github.com/humanhours/humanhours-go/store"
 	"github.com/humanhours/humanhours-go/store/sqlite"
 	"github.com/humanhours/humanhours-go/store/storetest"
+	"github.com/shopspring/decimal"
 )
 
-// entries returns n entries with keys, from the i-th on, a millisecond apart.
+// entries returns n entries with keys, from the i-th on, a millisecond apart: runs that were sent as two totals, as most are.
 func entries(i, n int) []humanhours.Entry {
 	group := make([]humanhours.Entry, n)
 	for j := range group {
 		e := storetest.Entry("acme", i+j)
 		e.At = time.Date(2026, time.May, 14, 0, 0, 0, 0, time.UTC).Add(time.Duration(i+j) * time.Millisecond)
 		e.Event.ReceivedAt, e.Event.OccurredAt = e.At, e.At.Add(-time.Minute)
+		price := &e.Event.Cost.Price
+		e.Event.Usage = humanhours.Usage{TokensIn: e.Event.TokensIn, TokensOut: e.Event.TokensOut}
+		*price = humanhours.Price{
+			Model: price.Model, Input: price.Input, Output: price.Output,
+			Currency: price.Currency, Source: price.Source, Version: price.Version, Date: price.Date,
+		}
+		e.Event.AgentCost = decimal.NewNullDecimal(decimal.RequireFromString("0.000749173"))
 		e.Key, e.Window = "key-"+strconv.Itoa((i+j)*7919%1_000_003), humanhours.IdempotencyWindow
 		group[j] = e
 	}

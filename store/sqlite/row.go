@@ -20,7 +20,31 @@ var columns = [...]string{
 	"baseline_minutes_nano", "baseline_source", "hourly_rate_nano", "hourly_rate_source",
 	"cost_source", "unpriced_reason", "priced_as", "price_input_per_token", "price_output_per_token",
 	"price_currency", "price_source", "price_version", "price_date", "fx_from", "fx_to", "fx_rate", "fx_source", "fx_date",
-	"metadata", "input_excerpt", "output_excerpt", "hours_scale", "money_scale",
+	"metadata", "input_excerpt", "output_excerpt", "hours_scale", "money_scale", "cost_precision",
+	// NULL in most events, which are inserted without them: see usual.
+	"unpriced_model", "tokens_cache_read", "tokens_cache_write", "tokens_cache_write_1h", "tokens_reasoning", "tokens_audio", "images", "web_searches",
+	"price_cache_read_per_token", "price_cache_write_per_token", "price_cache_write_1h_per_token", "price_reasoning_per_token",
+	"price_audio_per_token", "price_per_image", "price_per_web_search", "price_per_request", "llm_calls",
+}
+
+// usual is how many of the columns most events need.
+const usual = 43
+
+// insertText inserts one row of the first n columns.
+func insertText(n int) string {
+	// An insert that fails ends the transaction, so OR ROLLBACK is what happens anyway; it saves SQLite a copy of every page that the
+	// statement touches, from which it would undo the statement alone.
+	return "INSERT OR ROLLBACK INTO events (" + strings.Join(columns[:n], ", ") + ") VALUES " + tuples(1, n)
+}
+
+// trimmed cuts the columns off a row that are beyond the usual ones, if they are NULL.
+func trimmed(row []any) []any {
+	for _, value := range row[usual:] {
+		if value != nil {
+			return row
+		}
+	}
+	return row[:usual:usual]
 }
 
 // selected is the list of columns as a query has it, with a prefix for each.
@@ -103,8 +127,13 @@ func (b *binder) nullNano(name string, d decimal.NullDecimal) {
 // maxExponent bounds the zeros that a decimal of few digits can have as text.
 const maxExponent = 1000
 
+// writable reports whether d has a text of a sensible length.
+func writable(d decimal.Decimal) bool {
+	return -maxExponent <= d.Exponent() && d.Exponent() <= maxExponent
+}
+
 func (b *binder) decimal(name string, d decimal.Decimal) {
-	if e := d.Exponent(); e > maxExponent || e < -maxExponent {
+	if !writable(d) {
 		if b.err == nil {
 			b.err = fmt.Errorf("sqlite: the event's %s has too many zeros", name)
 		}
@@ -180,6 +209,42 @@ func (b *binder) event(e *humanhours.Event) {
 	b.text(e.AuditSample.OutputExcerpt)
 	b.number(int64(e.Scale.Hours))
 	b.number(int64(e.Scale.Money))
+	b.text(string(e.Cost.Precision))
+	b.text(e.Cost.UnpricedModel)
+	for _, n := range []humanhours.NullInt64{
+		e.TokensCacheRead, e.TokensCacheWrite, e.TokensCacheWrite1h, e.TokensReasoning, e.TokensAudio, e.Images, e.WebSearches,
+	} {
+		b.integer(n)
+	}
+	for i, unit := range morePrices(price) {
+		b.nullDecimal(columns[firstMorePrice+i], *unit)
+	}
+	if len(e.LLMCalls) == 0 {
+		b.null()
+		return
+	}
+	for i := range e.LLMCalls {
+		c := &e.LLMCalls[i]
+		units := morePrices(&c.Price)
+		for _, unit := range append(units[:], &c.Price.Input, &c.Price.Output, &decimal.NullDecimal{Decimal: c.FX.Rate}) {
+			if !writable(unit.Decimal) && b.err == nil {
+				b.err = fmt.Errorf("sqlite: a price of the event's llm_calls.%d has too many zeros", i)
+			}
+		}
+	}
+	if b.err != nil {
+		b.null()
+		return
+	}
+	b.put(string(humanhours.AppendCalls(nil, e.LLMCalls)))
+}
+
+// firstMorePrice is the column of the first of morePrices.
+const firstMorePrice = usual + 8
+
+// morePrices are the prices besides those of input and output, in the order of their columns.
+func morePrices(p *humanhours.Price) [8]*decimal.NullDecimal {
+	return [8]*decimal.NullDecimal{&p.CacheRead, &p.CacheWrite, &p.CacheWrite1h, &p.Reasoning, &p.Audio, &p.Image, &p.WebSearch, &p.Request}
 }
 
 // reader takes a row apart.
@@ -193,6 +258,9 @@ type reader struct {
 	tokensIn, tokensOut, duration, cost     sql.NullInt64
 	occurred, received                      int64
 	hours, saved, net, baseline, hourlyRate int64
+	precision, unpricedModel, calls         sql.NullString
+	counts                                  [7]sql.NullInt64
+	prices                                  [8]sql.NullString
 }
 
 // targets appends what Scan writes the columns to.
@@ -206,6 +274,8 @@ func (r *reader) targets(dst []any) []any {
 		&e.Cost.Source, &r.unpriced, &r.pricedAs, &r.priceIn, &r.priceOut,
 		&r.priceCur, &r.priceFrom, &r.priceVer, &r.priceDate, &r.fxFrom, &r.fxTo, &r.fxRate, &r.fxSource, &r.fxDate,
 		&r.metadata, &r.input, &r.output, &e.Scale.Hours, &e.Scale.Money,
+		&r.precision, &r.unpricedModel, &r.counts[0], &r.counts[1], &r.counts[2], &r.counts[3], &r.counts[4], &r.counts[5], &r.counts[6],
+		&r.prices[0], &r.prices[1], &r.prices[2], &r.prices[3], &r.prices[4], &r.prices[5], &r.prices[6], &r.prices[7], &r.calls,
 	)
 }
 
@@ -213,13 +283,17 @@ func (r *reader) targets(dst []any) []any {
 func (r *reader) done() (humanhours.Event, error) {
 	e := &r.event
 	e.KeyID, e.Model = r.keyID.String, r.model.String
-	e.TokensIn = humanhours.NullInt64{Int64: r.tokensIn.Int64, Valid: r.tokensIn.Valid}
-	e.TokensOut = humanhours.NullInt64{Int64: r.tokensOut.Int64, Valid: r.tokensOut.Valid}
+	e.Usage = humanhours.Usage{
+		TokensIn: fromNull(r.tokensIn), TokensOut: fromNull(r.tokensOut), TokensCacheRead: fromNull(r.counts[0]), TokensCacheWrite: fromNull(r.counts[1]),
+		TokensCacheWrite1h: fromNull(r.counts[2]), TokensReasoning: fromNull(r.counts[3]), TokensAudio: fromNull(r.counts[4]),
+		Images: fromNull(r.counts[5]), WebSearches: fromNull(r.counts[6]),
+	}
 	e.AgentDuration, e.AgentCost = fromNullNano(r.duration), fromNullNano(r.cost)
 	e.OccurredAt, e.ReceivedAt = instant(r.occurred), instant(r.received)
 	e.HoursSaved, e.CostSaved, e.NetSaved = fromNano(r.hours), fromNano(r.saved), fromNano(r.net)
 	e.Baseline.Minutes, e.HourlyRate.Amount = fromNano(r.baseline), fromNano(r.hourlyRate)
-	e.Cost.Unpriced = humanhours.UnpricedReason(r.unpriced.String)
+	e.Cost.Unpriced, e.Cost.UnpricedModel = humanhours.UnpricedReason(r.unpriced.String), r.unpricedModel.String
+	e.Cost.Precision = humanhours.CostPrecision(r.precision.String)
 	price, fx := &e.Cost.Price, &e.Cost.FX
 	price.Model, price.Currency, price.Source, price.Version = r.pricedAs.String, r.priceCur.String, r.priceFrom.String, r.priceVer.String
 	fx.From, fx.To, fx.Source = r.fxFrom.String, r.fxTo.String, r.fxSource.String
@@ -228,10 +302,17 @@ func (r *reader) done() (humanhours.Event, error) {
 	}
 	e.AuditSample = humanhours.AuditSample{InputExcerpt: r.input.String, OutputExcerpt: r.output.String}
 	var rate decimal.NullDecimal
-	for _, field := range []struct {
+	decimals := []struct {
 		text sql.NullString
 		to   *decimal.NullDecimal
-	}{{r.priceIn, &price.Input}, {r.priceOut, &price.Output}, {r.fxRate, &rate}} {
+	}{{r.priceIn, &price.Input}, {r.priceOut, &price.Output}, {r.fxRate, &rate}}
+	for i, unit := range morePrices(price) {
+		decimals = append(decimals, struct {
+			text sql.NullString
+			to   *decimal.NullDecimal
+		}{r.prices[i], unit})
+	}
+	for _, field := range decimals {
 		if field.text.Valid {
 			d, err := decimal.NewFromString(field.text.String)
 			if err != nil {
@@ -253,7 +334,17 @@ func (r *reader) done() (humanhours.Event, error) {
 			*field.to = day
 		}
 	}
+	if r.calls.Valid {
+		var err error
+		if e.LLMCalls, err = humanhours.DecodeCalls(e.Currency, []byte(r.calls.String)); err != nil {
+			return humanhours.Event{}, fmt.Errorf("sqlite: event %s: llm_calls: %w", e.ID, err)
+		}
+	}
 	return *e, nil
+}
+
+func fromNull(n sql.NullInt64) humanhours.NullInt64 {
+	return humanhours.NullInt64{Int64: n.Int64, Valid: n.Valid}
 }
 
 // scanEvent reads the columns of a row; more are the targets of what follows them.

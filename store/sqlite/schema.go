@@ -15,8 +15,11 @@ const applicationID = 0x48487273
 //go:embed schema/1.sql
 var schema1 string
 
+//go:embed schema/2.sql
+var schema2 string
+
 // steps are the statements that bring a file from version i to version i+1.
-func steps() []string { return []string{schema1} }
+func steps() []string { return []string{schema1, schema2} }
 
 // standing says what a database is.
 type standing struct {

@@ -17,15 +17,15 @@ import (
 	"github.com/humanhours/humanhours-go/store/storetest"
 )
 
-// release3 has two steps more than the release of version 1.
-func release3() []string {
-	return []string{schema1,
+// The next release has two steps more than this one.
+const thisVersion, nextVersion = 2, 4
+
+func nextRelease() []string {
+	return append(steps(),
 		"ALTER TABLE events ADD COLUMN team TEXT; UPDATE events SET team = 'team of ' || agent_id",
 		"CREATE INDEX events_by_team ON events (org, team)",
-	}
+	)
 }
-
-func release1() []string { return release3()[:1] }
 
 func openRelease(t *testing.T, path string, release []string, log *bytes.Buffer) *Store {
 	t.Helper()
@@ -48,11 +48,11 @@ func logged(log *bytes.Buffer) Config {
 // events is more than one page of a reader.
 const events = page + 44
 
-// version1 makes a file of version 1 that nobody has open.
-func version1(t *testing.T) string {
+// thisRelease makes a file of this release that nobody has open.
+func thisRelease(t *testing.T) string {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), "hours.db")
-	s := openRelease(t, path, release1(), nil)
+	s := openRelease(t, path, steps(), nil)
 	fill(t, s, 0, events)
 	closeAll(t, s)
 	return path
@@ -117,10 +117,10 @@ func ask(t *testing.T, s *Store, query string) (answer string) {
 	return answer
 }
 
-// upgraded checks what the steps to version 3 made of n events.
+// upgraded checks what the steps of the next release made of n events.
 func upgraded(t *testing.T, s *Store, n int) {
 	t.Helper()
-	holds(t, s, n, 3)
+	holds(t, s, n, nextVersion)
 	for query, want := range map[string]string{
 		"SELECT count(*) FROM events WHERE team IS NULL OR team <> 'team of ' || agent_id": "0",
 		"SELECT count(*) FROM sqlite_schema WHERE name = 'events_by_team'":                 "1",
@@ -133,37 +133,37 @@ func upgraded(t *testing.T, s *Store, n int) {
 }
 
 func TestUpgrade(t *testing.T) {
-	path := version1(t)
+	path := thisRelease(t)
 	var log bytes.Buffer
-	s := openRelease(t, path, release3(), &log)
+	s := openRelease(t, path, nextRelease(), &log)
 	upgraded(t, s, events)
 	if got := log.String(); strings.Count(got, "\n") != 1 || !strings.Contains(got, "upgraded the database") ||
-		!strings.Contains(got, path) || !strings.Contains(got, "from=1 to=3") {
+		!strings.Contains(got, path) || !strings.Contains(got, "from=2 to=4") {
 		t.Errorf("the log says %q", got)
 	}
 	closeAll(t, s)
 	log.Reset()
-	upgraded(t, openRelease(t, path, release3(), &log), events)
-	holds(t, openRelease(t, filepath.Join(t.TempDir(), "new.db"), release3(), &log), 0, 3)
+	upgraded(t, openRelease(t, path, nextRelease(), &log), events)
+	holds(t, openRelease(t, filepath.Join(t.TempDir(), "new.db"), nextRelease(), &log), 0, nextVersion)
 	if log.Len() > 0 { // a file that is up to date, and one that was just made
 		t.Errorf("the log says %q", log.String())
 	}
 }
 
 func TestAnUpgradeThatFailsLeavesTheFile(t *testing.T) {
-	path := version1(t)
+	path := thisRelease(t)
 	before, err := os.ReadFile(path)
 	if err != nil {
 		t.Fatal(err)
 	}
 	for _, step := range []string{"INSERT INTO nowhere VALUES (1)", "CREATE UNIQUE INDEX one ON events (org)", "no SQL"} {
 		var log bytes.Buffer
-		_, err := openAt(path, logged(&log), append(release3()[:2], step))
+		_, err := openAt(path, logged(&log), append(nextRelease()[:thisVersion+1], step))
 		if err == nil {
 			t.Fatalf("%s: no error", step)
 		}
 		if got := err.Error(); strings.Contains(got, "\n") || !strings.HasPrefix(got, "sqlite: open "+path+": ") ||
-			!strings.Contains(got, "from schema version 1 failed at the step to 3 and left the file as it was; go on with the release that was used before") {
+			!strings.Contains(got, "from schema version 2 failed at the step to 4 and left the file as it was; go on with the release that was used before") {
 			t.Errorf("%s: %q", step, got)
 		}
 		if log.Len() > 0 {
@@ -173,18 +173,18 @@ func TestAnUpgradeThatFailsLeavesTheFile(t *testing.T) {
 			t.Fatalf("%s: the file was changed (%v)", step, err)
 		}
 	}
-	old := openRelease(t, path, release1(), nil)
-	holds(t, old, events, 1)
+	old := openRelease(t, path, steps(), nil)
+	holds(t, old, events, thisVersion)
 	fill(t, old, events, 1)
 	closeAll(t, old)
-	upgraded(t, openRelease(t, path, release3(), nil), events+1)
+	upgraded(t, openRelease(t, path, nextRelease(), nil), events+1)
 }
 
 // A process that dies before the commit leaves what a copy of its files has, with all the steps in the log.
 func TestAnUpgradeThatIsKilledLeavesTheFile(t *testing.T) {
-	path := version1(t)
-	s := openRelease(t, path, release1(), nil)
-	s.steps = release3()
+	path := thisRelease(t)
+	s := openRelease(t, path, steps(), nil)
+	s.steps = nextRelease()
 	copied := filepath.Join(t.TempDir(), "copy.db")
 	errKilled := errors.New("killed")
 	err := s.write.do(t.Context(), func(ctx context.Context, w *writer) error {
@@ -211,13 +211,13 @@ func TestAnUpgradeThatIsKilledLeavesTheFile(t *testing.T) {
 	if !errors.Is(err, errKilled) {
 		t.Fatal(err)
 	}
-	old := openRelease(t, copied, release1(), nil)
-	holds(t, old, events, 1)
+	old := openRelease(t, copied, steps(), nil)
+	holds(t, old, events, thisVersion)
 	if got := ask(t, old, "PRAGMA integrity_check"); got != "ok" {
 		t.Error(got)
 	}
 	closeAll(t, old)
-	upgraded(t, openRelease(t, copied, release3(), nil), events)
+	upgraded(t, openRelease(t, copied, nextRelease(), nil), events)
 }
 
 func TestOneOfManyUpgrades(t *testing.T) {
@@ -237,18 +237,18 @@ func TestOneOfManyUpgrades(t *testing.T) {
 			t.Errorf("%d upgrades: %s", n, log.String())
 		}
 		log.Reset()
-		upgraded(t, openRelease(t, path, release3(), nil), events)
+		upgraded(t, openRelease(t, path, nextRelease(), nil), events)
 	}
-	t.Run("all have seen version 1", func(t *testing.T) {
-		path := version1(t)
+	t.Run("all have seen the old version", func(t *testing.T) {
+		path := thisRelease(t)
 		var stores [handles]*Store
 		for i := range stores {
-			s, err := openAt(path, cfg, release1())
+			s, err := openAt(path, cfg, steps())
 			if err != nil {
 				t.Fatal(err)
 			}
 			t.Cleanup(func() { _ = s.Close() })
-			s.steps = release3()
+			s.steps = nextRelease()
 			if current, err := s.current(t.Context()); current || err != nil {
 				t.Fatalf("current %t, error %v", current, err)
 			}
@@ -263,9 +263,9 @@ func TestOneOfManyUpgrades(t *testing.T) {
 	})
 	t.Run("all open", func(t *testing.T) {
 		for range 3 {
-			path := version1(t)
+			path := thisRelease(t)
 			each(func(int) {
-				s, err := openAt(path, cfg, release3())
+				s, err := openAt(path, cfg, nextRelease())
 				if err != nil {
 					t.Error(err)
 					return
@@ -279,11 +279,11 @@ func TestOneOfManyUpgrades(t *testing.T) {
 	})
 }
 
-// The release of version 1 goes on beside the one that has upgraded the file: reading in the middle of a query too.
+// An older release goes on beside the one that has upgraded the file: reading in the middle of a query too.
 func TestAnUpgradeBesideAnOldReader(t *testing.T) {
-	path := version1(t)
-	old := openRelease(t, path, release1(), nil)
-	holds(t, old, events, 1) // its statements are prepared now
+	path := thisRelease(t)
+	old := openRelease(t, path, steps(), nil)
+	holds(t, old, events, thisVersion) // its statements are prepared now
 	var s *Store
 	n := 0
 	for got, err := range old.Events(t.Context(), humanhours.EventQuery{Org: "acme"}) {
@@ -291,7 +291,7 @@ func TestAnUpgradeBesideAnOldReader(t *testing.T) {
 			t.Fatal(err)
 		}
 		if n++; n == 10 {
-			s = openRelease(t, path, release3(), nil)
+			s = openRelease(t, path, nextRelease(), nil)
 			upgraded(t, s, events)
 		}
 		if got.Org != "acme" || got.AgentID == "" {
@@ -301,10 +301,10 @@ func TestAnUpgradeBesideAnOldReader(t *testing.T) {
 	if n != events {
 		t.Fatalf("%d events, want %d", n, events)
 	}
-	holds(t, old, events, 3)
+	holds(t, old, events, nextVersion)
 
 	snapshot := filepath.Join(t.TempDir(), "hours.db") // and one that holds on to what it saw
-	another := openRelease(t, snapshot, release1(), nil)
+	another := openRelease(t, snapshot, steps(), nil)
 	fill(t, another, 0, 3)
 	db, err := sql.Open("sqlite", snapshot)
 	if err != nil {
@@ -317,7 +317,7 @@ func TestAnUpgradeBesideAnOldReader(t *testing.T) {
 	}
 	defer func() { _ = tx.Rollback() }()
 	count := func() (n int) {
-		if err := tx.QueryRowContext(t.Context(), "SELECT count(*) FROM events, pragma_user_version WHERE user_version = 1").Scan(&n); err != nil {
+		if err := tx.QueryRowContext(t.Context(), "SELECT count(*) FROM events, pragma_user_version WHERE user_version = 2").Scan(&n); err != nil {
 			t.Fatal(err)
 		}
 		return n
@@ -325,21 +325,21 @@ func TestAnUpgradeBesideAnOldReader(t *testing.T) {
 	if n := count(); n != 3 {
 		t.Fatalf("%d events", n)
 	}
-	upgraded(t, openRelease(t, snapshot, release3(), nil), 3)
+	upgraded(t, openRelease(t, snapshot, nextRelease(), nil), 3)
 	if n := count(); n != 3 {
-		t.Fatalf("%d events of version 1 after the upgrade", n)
+		t.Fatalf("%d events of the old version after the upgrade", n)
 	}
 }
 
 func TestANewerFileIsRefused(t *testing.T) {
-	path := version1(t)
-	closeAll(t, openRelease(t, path, release3(), nil))
+	path := thisRelease(t)
+	closeAll(t, openRelease(t, path, nextRelease(), nil))
 	before, err := os.ReadFile(path)
 	if err != nil {
 		t.Fatal(err)
 	}
-	for newest, want := range map[int]string{1: "schema version 3, this release knows up to 1", 2: "schema version 3, this release knows up to 2"} {
-		_, err := openAt(path, Config{}, release3()[:newest])
+	for newest, want := range map[int]string{2: "schema version 4, this release knows up to 2", 3: "schema version 4, this release knows up to 3"} {
+		_, err := openAt(path, Config{}, nextRelease()[:newest])
 		if err == nil || !strings.Contains(err.Error(), want) || strings.Contains(err.Error(), "\n") {
 			t.Errorf("the release of version %d: %v", newest, err)
 		}
@@ -347,7 +347,7 @@ func TestANewerFileIsRefused(t *testing.T) {
 	if after, err := os.ReadFile(path); err != nil || !bytes.Equal(before, after) {
 		t.Fatalf("the file was changed (%v)", err)
 	}
-	upgraded(t, openRelease(t, path, release3(), nil), events)
+	upgraded(t, openRelease(t, path, nextRelease(), nil), events)
 }
 
 // late is a database that another process makes between the first question and the second.
@@ -371,7 +371,7 @@ func TestAFileThatIsBeingMadeIsNotAnotherApplications(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer db.Close()
-	found, err := look(t.Context(), &late{DB: db, make: func() { openRelease(t, path, release1(), nil) }})
+	found, err := look(t.Context(), &late{DB: db, make: func() { openRelease(t, path, steps(), nil) }})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -417,12 +417,12 @@ func TestAFileWhoseProcessWasKilledBeforeItHadALog(t *testing.T) {
 				}
 			}
 			if test.want == "" {
-				s := openRelease(t, copied, release1(), nil)
+				s := openRelease(t, copied, steps(), nil)
 				fill(t, s, 0, 3)
-				holds(t, s, 3, 1)
+				holds(t, s, 3, thisVersion)
 				return
 			}
-			if _, err := openAt(copied, Config{}, release1()); err == nil || !strings.Contains(err.Error(), test.want) {
+			if _, err := openAt(copied, Config{}, steps()); err == nil || !strings.Contains(err.Error(), test.want) {
 				t.Fatal(err)
 			}
 			theirs, err := sql.Open("sqlite", copied)
@@ -444,5 +444,57 @@ func TestAFileWhoseProcessWasKilledBeforeItHadALog(t *testing.T) {
 				t.Errorf("%v, want %v", got, want)
 			}
 		})
+	}
+}
+
+// What the release of version 1 stored, this one answers as that did, and goes on with: testdata has a file of its, as SQL, and its events.
+func TestAFileOfVersion1(t *testing.T) {
+	rows, err := os.ReadFile("testdata/version1.sql")
+	if err != nil {
+		t.Fatal(err)
+	}
+	want, err := os.ReadFile("testdata/version1.jsonl")
+	if err != nil {
+		t.Fatal(err)
+	}
+	path := filepath.Join(t.TempDir(), "hours.db")
+	db, err := sql.Open("sqlite", dsn(path, "_pragma", "journal_mode(WAL)"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, query := range []string{schema1, string(rows), "PRAGMA application_id = 1212707443", "PRAGMA user_version = 1"} {
+		if _, err := db.Exec(query); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := db.Close(); err != nil {
+		t.Fatal(err)
+	}
+	var log bytes.Buffer
+	s := openRelease(t, path, steps(), &log)
+	if !strings.Contains(log.String(), "from=1 to=2") {
+		t.Errorf("the log says %q", log.String())
+	}
+	var got []byte
+	for e, err := range s.Events(t.Context(), humanhours.EventQuery{Org: "acme"}) {
+		if err != nil {
+			t.Fatal(err)
+		}
+		got = append(e.AppendStored(got), '\n')
+	}
+	if !bytes.Equal(got, want) {
+		t.Errorf("events:\n%s\nwant\n%s", got, want)
+	}
+	first := storetest.Entry("acme", 0)
+	replay, err := s.Replay(t.Context(), humanhours.ReplayQuery{Org: "acme", Key: "key-a", Fingerprint: humanhours.Fingerprint{1, 2, 0}, At: first.At})
+	if err != nil || !replay.Found || replay.Mismatch || replay.Event.ID != first.Event.ID {
+		t.Errorf("replay %+v, error %v", replay, err)
+	}
+	fill(t, s, 3, 1)
+	if used, err := s.Usage(t.Context(), "acme", humanhours.MonthOf(first.At)); err != nil || used != 4 {
+		t.Errorf("%d events are counted, want 4 (%v)", used, err)
+	}
+	if got := ask(t, s, "SELECT tokens_cache_read || ' ' || cost_precision FROM events_readable ORDER BY seq DESC LIMIT 1"); got != "4096 estimated" {
+		t.Errorf("the view says %q", got)
 	}
 }

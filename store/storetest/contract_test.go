@@ -136,8 +136,8 @@ func TestSampleEventIsFullAndValid(t *testing.T) {
 		}
 	}
 	walk("", reflect.ValueOf(e))
-	// Set by cases of their own: the one would be left out of the quota, the other is for events without a cost.
-	assert.Equal(t, []string{".Test", ".Cost.Unpriced"}, zero)
+	// Set by cases of their own: the first would be left out of the quota, the others are for runs of calls and for events without a cost.
+	assert.Equal(t, []string{".Test", ".LLMCalls", ".Cost.Unpriced", ".Cost.UnpricedModel"}, zero)
 
 	assert.Empty(t, diff("", reflect.ValueOf(e.Recompute()), reflect.ValueOf(e.ROI)), "the results are those of the event's own numbers")
 	back, err := humanhours.DecodeStored("acme", e.AppendStored(nil))
@@ -167,7 +167,8 @@ func TestDiffSeesEveryField(t *testing.T) {
 	require.Greater(t, len(paths), 40)
 	for _, path := range paths {
 		e, other := Event("acme", 1), humanhours.Event{}
-		other.Test, other.Cost.Unpriced = true, "reason"
+		other.Test, other.Cost.Unpriced, other.Cost.UnpricedModel = true, "reason", "model"
+		other.LLMCalls = []humanhours.PricedCall{{}}
 		field := reflect.ValueOf(&e).Elem().FieldByIndex(path)
 		field.Set(reflect.ValueOf(other).FieldByIndex(path))
 		assert.NotEmpty(t, diff("", reflect.ValueOf(e), reflect.ValueOf(Event("acme", 1))), "field %v", path)

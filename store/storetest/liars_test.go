@@ -841,6 +841,17 @@ func storeLiars() []liar[[]humanhours.Store] {
 		{lie: "credits every event", caughtBy: "fields that may be absent", fresh: on(func(e *event) { e.Credited = true })},
 		{lie: "loses the key id", caughtBy: "fields that may be absent", fresh: on(func(e *event) { e.KeyID = "" })},
 		{lie: "loses the day of the price", caughtBy: "fields that may be absent", fresh: on(func(e *event) { e.Cost.Price.Date = time.Time{} })},
+		{lie: "loses the calls of a run", caughtBy: "fields that may be absent", fresh: on(func(e *event) { e.LLMCalls = nil })},
+		{lie: "loses the price of a call", caughtBy: "fields that may be absent", fresh: on(func(e *event) {
+			if len(e.LLMCalls) > 0 {
+				e.LLMCalls[1].Price.Output = decimal.NullDecimal{}
+			}
+		})},
+		{lie: "takes an absent count for 0", caughtBy: "fields that may be absent", fresh: on(func(e *event) { e.Images.Valid = true })},
+		{lie: "loses a price beyond those of input and output", caughtBy: "fields that may be absent", fresh: on(func(e *event) {
+			e.Cost.Price.CacheWrite1h = decimal.NullDecimal{}
+		})},
+		{lie: "takes every cost for exact", caughtBy: "fields that may be absent", fresh: on(func(e *event) { e.Cost.Precision = humanhours.CostExact })},
 		{lie: "loses the reason why there is no cost", caughtBy: "fields that may be absent", fresh: on(func(e *event) { e.Cost.Unpriced = "" })},
 		{lie: "has one scale for all events", caughtBy: "fields that may be absent", fresh: on(func(e *event) { e.Scale = humanhours.DefaultScale() })},
 		{lie: "takes the wall clock for UTC", caughtBy: "instants to the millisecond in UTC", fresh: on(func(e *event) { e.OccurredAt = wallClock(e.OccurredAt) })},

@@ -15,7 +15,7 @@ var epoch = time.Date(2026, time.May, 14, 9, 30, 0, 123_000_000, time.UTC)
 // window is the idempotency window of the samples that have a key.
 const window = humanhours.IdempotencyWindow
 
-// Event returns a valid event of org in which every field is set that can be: priced in another currency, with
+// Event returns a valid event of org in which every field is set that can be in a run that was sent as totals: priced in another currency, with
 // metadata and excerpts. It is the same for the same org and n (0 or more), in every process; n makes the id, and the event is
 // received n seconds after a fixed instant in May 2026.
 func Event(org string, n int) humanhours.Event {
@@ -24,7 +24,11 @@ func Event(org string, n int) humanhours.Event {
 		ID: eventID(n), Org: org, KeyID: "3fK9xQ2b",
 		AgentID: "agent-" + strconv.Itoa(n%7), TaskType: "ticket_deflection", Outcome: humanhours.OutcomeSuccess,
 		AgentDuration: null("4.25"),
-		Model:         "acme/large-2", TokensIn: humanhours.Int64(1234), TokensOut: humanhours.Int64(567),
+		Model:         "acme/large-2", Usage: humanhours.Usage{
+			TokensIn: humanhours.Int64(1234), TokensOut: humanhours.Int64(567), TokensCacheRead: humanhours.Int64(4096),
+			TokensCacheWrite: humanhours.Int64(512), TokensCacheWrite1h: humanhours.Int64(64), TokensReasoning: humanhours.Int64(89),
+			TokensAudio: humanhours.Int64(7), Images: humanhours.Int64(2), WebSearches: humanhours.Int64(1),
+		},
 		Metadata:    json.RawMessage(`{"client":"Zoë","n":` + strconv.Itoa(n) + `}`),
 		AuditSample: humanhours.AuditSample{InputExcerpt: "Where is my parcel?", OutputExcerpt: "On its way."},
 		OccurredAt:  received.Add(-90*time.Second - 7*time.Millisecond), ReceivedAt: received,
@@ -32,9 +36,11 @@ func Event(org string, n int) humanhours.Event {
 		HourlyRate: humanhours.HourlyRate{Amount: dec("52.75"), Source: humanhours.RateAgent},
 		Currency:   "EUR",
 		Cost: humanhours.RunCost{
-			Source: humanhours.CostComputed,
+			Source: humanhours.CostComputed, Precision: humanhours.CostEstimated,
 			Price: humanhours.Price{
 				Model: "acme/large", Input: null("0.0000000833333333333333"), Output: null("0.00000125"),
+				CacheRead: null("0.00000000833333333333333"), CacheWrite: null("0.0000001"), CacheWrite1h: null("0.0000002"),
+				Reasoning: null("0.0000015"), Audio: null("0.000001"), Image: null("0.0013"), WebSearch: null("0.01"), Request: null("0.005"),
 				Currency: "USD", Source: "acme", Version: "2026-05-01",
 				Date: time.Date(2026, time.May, 1, 0, 0, 0, 0, time.UTC),
 			},
@@ -47,7 +53,7 @@ func Event(org string, n int) humanhours.Event {
 		Scale:    humanhours.DefaultScale(),
 		ROI: humanhours.ROI{
 			HoursSaved: dec("0.507"), CostSaved: dec("26.74425"),
-			AgentCost: null("0.000749173"), NetSaved: dec("26.743500827"),
+			AgentCost: null("0.017216015"), NetSaved: dec("26.727033985"),
 		},
 	}
 }
@@ -71,6 +77,24 @@ func eventID(n int) string {
 func dec(s string) decimal.Decimal { return decimal.RequireFromString(s) }
 
 func null(s string) decimal.NullDecimal { return decimal.NewNullDecimal(dec(s)) }
+
+// calls turns e into a run that was sent as calls: of two models, priced in two currencies.
+func calls(e *humanhours.Event) {
+	full := *e
+	e.Model = ""
+	e.Cost.Price, e.Cost.FX = humanhours.Price{}, humanhours.ExchangeRate{}
+	plain := humanhours.Price{
+		Model: "own/small", Input: null("0"), Output: null("0.000000000000000000001"), Currency: "EUR", Source: "own", Version: "2",
+		Date: time.Date(2026, time.April, 30, 0, 0, 0, 0, time.UTC),
+	}
+	e.LLMCalls = []humanhours.PricedCall{
+		{LLMCall: humanhours.LLMCall{Model: "acme/large-2", Usage: full.Usage}, Price: full.Cost.Price, FX: full.Cost.FX},
+		{
+			LLMCall: humanhours.LLMCall{Model: "own \"small\"\u2028Zoë", Usage: humanhours.Usage{TokensIn: humanhours.Int64(0), TokensOut: humanhours.Int64(1)}},
+			Price:   plain,
+		},
+	}
+}
 
 // bare returns Event without anything that may be absent.
 func bare(org string, n int) humanhours.Event {

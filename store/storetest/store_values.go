@@ -99,6 +99,28 @@ func valueProofs() []proof[humanhours.Store] {
 				},
 				"other scale":    func(e *humanhours.Event) { e.Scale = humanhours.Scale{Hours: 6, Money: 2} },
 				"other currency": func(e *humanhours.Event) { e.Currency, e.Cost.FX.To = "JPY", "JPY" },
+				"exact":          func(e *humanhours.Event) { e.Cost.Precision = humanhours.CostExact },
+				"two totals": func(e *humanhours.Event) {
+					p := e.Cost.Price
+					e.Usage = humanhours.Usage{TokensIn: e.TokensIn, TokensOut: e.TokensOut}
+					e.Cost.Precision, e.Cost.Price = "", humanhours.Price{
+						Model: p.Model, Input: p.Input, Output: p.Output, Currency: p.Currency, Source: p.Source, Version: p.Version, Date: p.Date,
+					}
+				},
+				"cache only":       func(e *humanhours.Event) { e.Usage = humanhours.Usage{TokensCacheRead: humanhours.Int64(0)} },
+				"searches only":    func(e *humanhours.Event) { e.Usage = humanhours.Usage{WebSearches: humanhours.Int64(3)} },
+				"no search price":  func(e *humanhours.Event) { e.Cost.Price.WebSearch = decimal.NullDecimal{} },
+				"search price 0":   func(e *humanhours.Event) { e.Cost.Price.WebSearch = null("0") },
+				"calls":            calls,
+				"calls of a model": func(e *humanhours.Event) { calls(e); e.Model = "acme/large-2" },
+				"calls, no cost": func(e *humanhours.Event) {
+					calls(e)
+					e.Cost = humanhours.RunCost{Source: humanhours.CostNone, Unpriced: humanhours.UnpricedUnknownModel, UnpricedModel: "own smal"}
+					e.AgentCost = decimal.NullDecimal{}
+					for i := range e.LLMCalls {
+						e.LLMCalls[i] = humanhours.PricedCall{LLMCall: e.LLMCalls[i].LLMCall}
+					}
+				},
 			})
 			for _, reason := range []humanhours.UnpricedReason{
 				humanhours.UnpricedNoModel, humanhours.UnpricedDynamic, humanhours.UnpricedUnavailable,
