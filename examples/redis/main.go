@@ -20,6 +20,7 @@ import (
 	"time"
 
 	goredis "github.com/redis/go-redis/v9"
+	"github.com/redis/go-redis/v9/logging"
 
 	"github.com/humanhours/humanhours-go"
 	"github.com/humanhours/humanhours-go/httpadapter"
@@ -30,6 +31,7 @@ import (
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
+	logging.Disable() // what go-redis would print of its connections, calls return as errors
 	url := "redis://127.0.0.1:6379"
 	if len(os.Args) > 1 {
 		url = os.Args[1]

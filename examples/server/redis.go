@@ -74,7 +74,7 @@ func redisClient(ctx context.Context, text string) (goredis.UniversalClient, err
 	case err == nil:
 		return client, nil
 	case errors.As(err, &answered):
-		err = fmt.Errorf("the Redis at %s refuses: %s; check the user and the password in -redis", redisAddress(text), oneLine(err))
+		err = fmt.Errorf("the Redis at %s refuses: %s; check the user, the password and the number of the database in -redis", redisAddress(text), oneLine(err))
 	default:
 		err = fmt.Errorf("the Redis at %s cannot be reached: %s; start it, or give the address of another one with -redis",
 			redisAddress(text), oneLine(err))

@@ -23,7 +23,8 @@ type Config[In, Out any] struct {
 	// Closed is the error of requests that come after Close.
 	Closed error
 	// Timeout is after how long in flight requests are answered with context.DeadlineExceeded, whatever becomes of the flush. While all
-	// flights are late like this, nobody is kept waiting behind them: requests are answered so at once. 0: never.
+	// flights are late like this, nobody is kept waiting behind them: requests are answered so at once. A request that has waited as long
+	// for its flush is answered likewise, so nobody waits for more than twice the time. 0: never.
 	Timeout time.Duration
 
 	MaxItems int // of one flush
@@ -53,6 +54,7 @@ type request[In, Out any] struct {
 	ctx      context.Context
 	items    []In
 	bytes    int
+	since    time.Time  // when it came, if there is a Timeout
 	done     chan []Out // has room for the one answer, so that answering never waits
 	answered atomic.Bool
 }
@@ -115,11 +117,15 @@ func (g *Gatherer[In, Out]) wait(ctx context.Context, r *request[In, Out]) []Out
 func (g *Gatherer[In, Out]) split(ctx context.Context, items []In) []*request[In, Out] {
 	var requests []*request[In, Out]
 	var last *request[In, Out]
+	var now time.Time
+	if g.cfg.Timeout > 0 {
+		now = time.Now()
+	}
 	start := 0
 	for i := range items {
 		size := g.cfg.Size(&items[i])
 		if last == nil || i-start == g.cfg.MaxItems || last.bytes+size > g.cfg.MaxBytes {
-			last = &request[In, Out]{ctx: ctx, done: make(chan []Out, 1)}
+			last = &request[In, Out]{ctx: ctx, since: now, done: make(chan []Out, 1)}
 			requests = append(requests, last)
 			start = i
 		}
@@ -253,6 +259,10 @@ func (g *Gatherer[In, Out]) gather(first *request[In, Out]) (group []*request[In
 		}
 		if err := r.ctx.Err(); err != nil { // gone while it waited
 			g.answer(r, g.failed(len(r.items), err))
+			continue
+		}
+		if g.cfg.Timeout > 0 && time.Since(r.since) >= g.cfg.Timeout {
+			g.answer(r, g.failed(len(r.items), context.DeadlineExceeded))
 			continue
 		}
 		if len(group) > 0 && (items+len(r.items) > g.cfg.MaxItems || bytes+r.bytes > g.cfg.MaxBytes) {

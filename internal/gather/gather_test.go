@@ -94,6 +94,32 @@ func TestLateFlushesKeepNobodyWaiting(t *testing.T) {
 	})
 }
 
+// Flushes that end by themselves just when they are late are not late, so the next one follows. Behind a backend that hangs that must not go on
+// until everybody in a long queue has had a flush.
+func TestNobodyWaitsThroughManyFlushes(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		g := New(Config[int, int]{
+			Flush: func(items []int) []int {
+				<-time.After(time.Second)
+				return double(items)
+			},
+			Failed: func(error) int { return -1 }, Size: func(*int) int { return 1 }, Closed: errors.New("closed"),
+			MaxItems: 2, MaxBytes: 1 << 20, MaxQueue: 64, Flights: 1, Timeout: time.Second,
+		})
+		var all sync.WaitGroup
+		for n := range 40 {
+			all.Go(func() {
+				time.Sleep(time.Duration(n) * 100 * time.Millisecond)
+				start := time.Now()
+				g.Do(context.Background(), []int{n})
+				assert.LessOrEqual(t, time.Since(start), 2*time.Second)
+			})
+		}
+		all.Wait()
+		g.Close()
+	})
+}
+
 // Where the processors are busy, stepping aside once can take as long as many flushes: it must not be done before each of them.
 func TestStepsAsideLessOftenWhenThatTakesLong(t *testing.T) {
 	f := newDoubler(double, 1).flights[0]

@@ -47,6 +47,7 @@ const (
 	mismatched = 'm'
 	refused    = 'q'
 	full       = 'o'
+	lost       = 'g' // of the whole call
 )
 
 // class is what the entries of one script call have in common.
@@ -217,7 +218,7 @@ func isTransient(err error) bool {
 // appendGroup sends items until none of them has an error that may pass. It is the caller who waits between two tries, and not
 // the flush, which others share.
 func appendGroup(ctx context.Context, until time.Time, l *lane, items []*prepared) []error {
-	errs := l.Do(ctx, items) // which takes no longer than the timeout
+	errs := l.Do(ctx, items) // which takes no longer than twice the timeout
 	if !slices.ContainsFunc(errs, isTransient) {
 		return errs
 	}
@@ -359,57 +360,65 @@ type batch struct {
 	class class
 	index []int // of the items
 	bytes int
+	// repeats: some keys are those of several entries, so the script has to remember which ones it gives away.
+	repeats bool
 }
 
-// batchesOf divides items into calls, in order, and says which have to wait.
+// batchesOf divides items into calls, in order, and says which have to wait: those with an id of another one, or with a key of one
+// that goes with another call.
 func batchesOf(items []*prepared, which []int) (batches []*batch, later []int) {
 	type taken struct{ org, name string }
-	var seen map[taken]struct{}
+	var seen map[taken]*batch // by id and by key; nil: of one that has to wait
 	if len(which) > 1 {
-		seen = make(map[taken]struct{}, 2*len(which))
+		seen = make(map[taken]*batch, 2*len(which))
 	}
 	open := make(map[string][]*batch, 1) // of each org, in order
 	for _, i := range which {
 		p := items[i]
+		b := openFor(open[p.org], p)
+		repeated := false
 		if seen != nil {
-			id := taken{p.org, p.id}
+			id, key := taken{p.org, p.id}, taken{p.org, "\x02" + p.key} // no field of an id begins like this
 			_, again := seen[id]
-			seen[id] = struct{}{}
-			if len(p.key) > 0 {
-				key := taken{p.org, "\x02" + p.key} // no field of an id begins like this
-				_, sameKey := seen[key]
-				seen[key] = struct{}{}
-				again = again || sameKey
-			}
-			if again {
+			holder, sameKey := seen[key]
+			repeated = sameKey && p.key != ""
+			if again || repeated && (holder == nil || holder != b) {
+				seen[id], seen[key] = nil, nil
 				later = append(later, i)
 				continue
-			}
-		}
-		var b *batch
-		of := open[p.org]
-		for j := len(of) - 1; j >= 0 && b == nil; j-- {
-			if of[j].class == p.class && len(of[j].index) < maxGroup && of[j].bytes+len(p.body) <= maxRecords {
-				b = of[j]
-			}
-			if p.class.cap > 0 {
-				break // a cap is used up in order
 			}
 		}
 		if b == nil {
 			b = &batch{org: p.org, class: p.class}
 			batches = append(batches, b)
-			open[p.org] = append(of, b)
+			open[p.org] = append(open[p.org], b)
 		}
+		if seen != nil {
+			seen[taken{p.org, p.id}], seen[taken{p.org, "\x02" + p.key}] = b, b
+		}
+		b.repeats = b.repeats || repeated
 		b.index = append(b.index, i)
 		b.bytes += len(p.body)
 	}
 	return batches, later
 }
 
+// openFor returns the batch of an org that takes p; nil: it needs a new one.
+func openFor(of []*batch, p *prepared) *batch {
+	for j := len(of) - 1; j >= 0; j-- {
+		if b := of[j]; b.class == p.class && len(b.index) < maxGroup && b.bytes+len(p.body) <= maxRecords {
+			return b
+		}
+		if p.class.cap > 0 {
+			break // a cap is used up in order
+		}
+	}
+	return nil
+}
+
 // arguments are those of append.lua.
 func (b *batch) arguments(items []*prepared) []any {
-	const fixed = 15
+	const fixed = 16
 	n := len(b.index)
 	args := make([]any, fixed+2*n)
 	if b.class.bucket == noBucket {
@@ -429,7 +438,10 @@ func (b *batch) arguments(items []*prepared) []any {
 			args[fixed+n+j] = p.key
 		}
 	}
-	counted, bucket, keep := 0, any(""), int64(0)
+	counted, repeats, bucket, keep := 0, 0, any(""), int64(0)
+	if b.repeats {
+		repeats = 1
+	}
 	if b.class.counted {
 		counted = 1
 	}
@@ -439,7 +451,7 @@ func (b *batch) arguments(items []*prepared) []any {
 	}
 	copy(args, []any{
 		n, b.class.month, counted, b.class.cap / limb, b.class.cap % limb, b.class.week, bucket, keep, from, to, first, latest,
-		ats, floorDiv(earliest, bucketMS), records,
+		ats, floorDiv(earliest, bucketMS), records, repeats,
 	})
 	return args
 }
@@ -462,6 +474,9 @@ func (s *Store) take(b *batch, c call, items []*prepared, errs []error) error {
 		return errAnswer
 	}
 	letters, err := text(answer[0])
+	if letters == string(lost) {
+		return errGone
+	}
 	if err != nil || len(letters) != len(b.index) {
 		return errAnswer
 	}
@@ -482,6 +497,9 @@ func (s *Store) take(b *batch, c call, items []*prepared, errs []error) error {
 			}
 			extras = extras[1:]
 			event, err := s.event(b.org, extra)
+			if err == nil && p.letter == known && idField(event.ID) != p.id {
+				err = errGone
+			}
 			p.other, errs[at] = &event, err
 		default:
 			return errAnswer

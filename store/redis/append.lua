@@ -1,9 +1,9 @@
--- Appends entries of one org as one step. Their ids differ, and so do their keys. ARGV:
+-- Appends entries of one org as one step. Their ids differ. ARGV:
 --   1 n, the number of entries            2 month of receipt, as year * 12 + month - 1
 --   3 1 if they count for the quota       4 5 cap in two limbs; both 0: none
 --   6 the week in which they occurred     7 bucket of their keys, or nothing: they have none
 --   8 how long that bucket is kept (ms)   9 10 first and last instant of occurrence   11 12 of receipt
---   13 At of each, in six bytes           14 bucket of the earliest of them
+--  13 At of each, in six bytes           14 bucket of the earliest of them
 --   15 the records, one after the other   then twice n: field of the id, field of the key if they have any
 -- Redis hashes every string that Lua gets or makes, so the records come as one and are not taken apart.
 -- Lua does not roll back, so everything is read and decided before the first write, and nothing after it can fail for what is in the data.
@@ -11,9 +11,10 @@
 -- Answers a letter for each entry, and then in order what the letters need:
 --   c created      s the id is stored: the record         r the key replays, m it does with another fingerprint: the record
 --   q refused by the cap   o the counter of the month is full
+-- or one g: keys of the org are gone, and nothing was written
 local n, full, limb, minute = tonumber(ARGV[1]), 16000, 10000000000, 60000
-local ids, keys, records = 16, 16 + n, ARGV[15]
-local keyed, counted = ARGV[7] ~= '', ARGV[3] == '1'
+local ids, keys, records = 17, 17 + n, ARGV[15]
+local keyed, counted, repeats = ARGV[7] ~= '', ARGV[3] == '1', ARGV[16] == '1'
 local function whole(number) return string.format('%.0f', number) end
 local function limbs(s)
   if not s then return 0, 0 end
@@ -43,13 +44,19 @@ if counted and (ARGV[4] ~= '0' or ARGV[5] ~= '0') then
   room = (tonumber(ARGV[4]) - high) * limb + (tonumber(ARGV[5]) - low)
 end
 
--- What becomes of each entry, and where its record begins among those that come.
-local letters, extras, accepted, begins = nil, {}, {}, { 1 }
+-- What becomes of each entry, and where its record begins among those that come. A holder that is gone ('') still holds its key.
+local letters, extras, accepted, begins, claimed = nil, {}, {}, { 1 }, {}
 for i = 1, n do
   local start, holder, letter = begins[i], holders[i], nil
   begins[i + 1] = start + 3 + struct.unpack('>I3', records, start)
+  if repeats and claimed[ARGV[keys + i - 1]] then
+    local by = claimed[ARGV[keys + i - 1]]
+    holder = later(holder, string.sub(records, begins[by], begins[by + 1] - 1))
+  end
   if known[i] then
     letter, extras[#extras + 1] = 's', record(known[i])
+  elseif holder == '' then
+    letter, extras[#extras + 1] = 'r', ''
   elseif holder and string.sub(ARGV[13], 6 * i - 5, 6 * i) < expiry(holder) then
     letter = fingerprint(holder) == string.sub(records, start + 22, start + 37) and 'r' or 'm'
     extras[#extras + 1] = holder
@@ -58,6 +65,7 @@ for i = 1, n do
   else
     if room then room = room - 1 end
     accepted[#accepted + 1] = i
+    if repeats then claimed[ARGV[keys + i - 1]] = i end
   end
   if letter then
     if not letters then
@@ -68,6 +76,30 @@ for i = 1, n do
   end
 end
 if #accepted == 0 then return { table.concat(letters), unpack(extras) } end
+
+-- New records go to the open chunk of the week in which they occurred, so that chunks span little time. The instants that are
+-- kept of a chunk are those of whole minutes around it, or every call would change them.
+-- A chunk that is not as it was left has lost events (eviction, somebody's DEL): nothing is added, for what comes would take the places of what went.
+local last, set, moved = tonumber(meta[1] or 0), {}, { false, false, false, false }
+local from, to = math.floor(ARGV[9] / minute) * minute, math.ceil(ARGV[10] / minute) * minute
+local first, latest = math.floor(ARGV[11] / minute) * minute, math.ceil(ARGV[12] / minute) * minute
+local tail = {} -- chunk, size, occurred from and to, received from and to
+for word in string.gmatch(meta[5] or '', '%S+') do tail[#tail + 1] = tonumber(word) end
+if #tail == 0 or tail[2] >= full or redis.call('STRLEN', base .. ':e:' .. whole(tail[1])) ~= tail[2] or math.max(tail[6], latest) - math.min(tail[5], first) > 604800000 then
+  last = last + 1
+  tail, moved = { last, 0, from, to, first, latest }, { true, true, true, true }
+else
+  if from < tail[3] then tail[3], moved[1] = from, true end
+  if to > tail[4] then tail[4], moved[2] = to, true end
+  if first < tail[5] then tail[5], moved[3] = first, true end
+  if latest > tail[6] then tail[6], moved[4] = latest, true end
+end
+local chunk = base .. ':e:' .. whole(tail[1])
+if tail[2] == 0 and redis.call('EXISTS', chunk) == 1
+  or not meta[1] and redis.call('EXISTS', base .. ':i') == 1
+  or keyed and not isLive and redis.call('EXISTS', base .. ':k:' .. ARGV[7]) == 1 then
+  return { 'g' }
+end
 
 -- From here on it is written. A counter that is full is the one thing in the data that can still refuse, so it comes first. Nor does Redis
 -- itself refuse a write (memory, a replica, the disk) after the first of a script.
@@ -81,39 +113,21 @@ if counted then
   end
 end
 
--- New records go to the open chunk of the week in which they occurred, so that chunks span little time. The instants that are
--- kept of a chunk are those of whole minutes around it, or every call would change them.
-local last, set, moved = tonumber(meta[1] or 0), {}, { false, false, false, false }
-local from, to = math.floor(ARGV[9] / minute) * minute, math.ceil(ARGV[10] / minute) * minute
-local first, latest = math.floor(ARGV[11] / minute) * minute, math.ceil(ARGV[12] / minute) * minute
-local tail = {} -- chunk, size, occurred from and to, received from and to
-for word in string.gmatch(meta[5] or '', '%S+') do tail[#tail + 1] = tonumber(word) end
-if #tail == 0 or tail[2] >= full or math.max(tail[6], latest) - math.min(tail[5], first) > 604800000 then
-  last = last + 1
-  tail, moved = { last, 0, from, to, first, latest }, { true, true, true, true }
-else
-  if from < tail[3] then tail[3], moved[1] = from, true end
-  if to > tail[4] then tail[4], moved[2] = to, true end
-  if first < tail[5] then tail[5], moved[3] = first, true end
-  if latest > tail[6] then tail[6], moved[4] = latest, true end
-end
-local chunk = base .. ':e:' .. whole(tail[1])
-local index, claims, size = {}, {}, tail[2]
+local index, claims, at = {}, {}, tail[2]
 if #accepted < n then
   local parts = {}
-  for at, i in ipairs(accepted) do
-    parts[at] = string.sub(records, begins[i], begins[i + 1] - 1)
-    index[2 * at] = struct.pack('>I4I2', tail[1], size)
-    size = size + #parts[at]
+  for j, i in ipairs(accepted) do
+    parts[j] = string.sub(records, begins[i], begins[i + 1] - 1)
+    index[2 * j] = struct.pack('>I4I2', tail[1], at)
+    at = at + #parts[j]
   end
   records = table.concat(parts)
 else
-  size = size - 1
-  for i = 1, n do index[2 * i] = struct.pack('>I4I2', tail[1], size + begins[i]) end
+  for i = 1, n do index[2 * i] = struct.pack('>I4I2', tail[1], at + begins[i] - 1) end
 end
-for at, i in ipairs(accepted) do
-  index[2 * at - 1] = ARGV[ids + i - 1]
-  if keyed then claims[2 * at - 1], claims[2 * at] = ARGV[keys + i - 1], index[2 * at] end
+for j, i in ipairs(accepted) do
+  index[2 * j - 1] = ARGV[ids + i - 1]
+  if keyed then claims[2 * j - 1], claims[2 * j] = ARGV[keys + i - 1], index[2 * j] end
 end
 if tail[2] == 0 then
   redis.call('SET', chunk, records)

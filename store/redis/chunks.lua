@@ -6,30 +6,34 @@ local first, last, most = tonumber(ARGV[3]), tonumber(ARGV[4]), tonumber(ARGV[5]
 local span = tonumber(redis.call('HGET', base .. ':m', 's' .. ARGV[1]) or 0)
 local up = ARGV[2] == 'up'
 local function whole(number) return string.format('%.0f', number) end
-local found, others
-if up then
-  found = redis.call('ZRANGEBYSCORE', from, whole(first - span), whole(last), 'WITHSCORES')
-  others = to
-else
-  found = redis.call('ZREVRANGEBYSCORE', to, whole(last + span), whole(first), 'WITHSCORES')
-  others = from
+local others, page = up and to or from, most + 64
+local function read(skip)
+  if up then
+    return redis.call('ZRANGEBYSCORE', from, whole(first - span), whole(last), 'WITHSCORES', 'LIMIT', skip, page)
+  end
+  return redis.call('ZREVRANGEBYSCORE', to, whole(last + span), whole(first), 'WITHSCORES', 'LIMIT', skip, page)
 end
 local answer = { '' }
-for i = 1, #found, 2 do
-  local score = tonumber(found[i + 1])
-  -- A chunk that begins within the stretch has events of it; one that begins before may have ended before.
-  local inside
-  if up then
-    inside = score >= first or tonumber(redis.call('ZSCORE', others, found[i])) >= first
-  else
-    inside = score <= last or tonumber(redis.call('ZSCORE', others, found[i])) <= last
-  end
-  if inside then
-    if #answer > most then
-      answer[1] = found[i + 1]
-      break
+local skip, found = 0, nil
+repeat
+  found = read(skip)
+  skip = skip + page
+  for i = 1, #found, 2 do
+    local score = tonumber(found[i + 1])
+    -- A chunk that begins within the stretch has events of it; one that begins before may have ended before.
+    local inside
+    if up then
+      inside = score >= first or tonumber(redis.call('ZSCORE', others, found[i])) >= first
+    else
+      inside = score <= last or tonumber(redis.call('ZSCORE', others, found[i])) <= last
     end
-    answer[#answer + 1] = found[i]
+    if inside then
+      if #answer > most then
+        answer[1] = found[i + 1]
+        return answer
+      end
+      answer[#answer + 1] = found[i]
+    end
   end
-end
+until #found < 2 * page
 return answer

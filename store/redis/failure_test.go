@@ -457,6 +457,128 @@ func TestWhatIsGoneIsAnErrorAtOnce(t *testing.T) {
 	require.Less(t, time.Since(start), 2*time.Second, "to try again does not help")
 }
 
+// Where a part of an org's data is evicted or deleted, the rest must never answer with something else than what is gone.
+func TestWhatIsGoneIsNotSomethingElse(t *testing.T) {
+	client, ctx := redistest.Start(t).Client(t), t.Context()
+	for name, gone := range map[string][]string{
+		"the open chunk": {":e:1"}, "the counters": {":m"}, "chunk and counters": {":e:1", ":m"}, "the index": {":i"},
+		"counters and index": {":m", ":i"}, "all but the keys": {":m", ":i", ":e:1"}, "all but the chunk": {":m", ":i", ":k"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			prefix := fresh()
+			s := open(t, client, prefix)
+			old := make([]humanhours.Entry, 5)
+			for i := range old {
+				old[i] = keyedEntry("acme", i)
+			}
+			for _, got := range s.Append(ctx, old) {
+				require.NoError(t, got.Err)
+			}
+			for _, part := range gone {
+				if part == ":k" {
+					keys, err := client.Keys(ctx, prefix+"{acme}:k:*").Result()
+					require.NoError(t, err)
+					require.NoError(t, client.Del(ctx, keys...).Err())
+					continue
+				}
+				require.NoError(t, client.Del(ctx, prefix+"{acme}"+part).Err())
+			}
+			for i := 5; i < 10; i++ { // these may be stored or refused
+				_ = s.Append(ctx, []humanhours.Entry{keyedEntry("acme", i)})
+			}
+			for i := range old {
+				event, found, err := s.Event(ctx, "acme", old[i].Event.ID)
+				require.True(t, err != nil || !found || event.Equal(&old[i].Event), "event %d is %+v", i, event)
+				replay, err := s.Replay(ctx, humanhours.ReplayQuery{Org: "acme", Key: old[i].Key, At: old[i].At})
+				require.True(t, err != nil || !replay.Found || replay.Event.Equal(&old[i].Event), "the key of event %d names %+v", i, replay.Event)
+				again := s.Append(ctx, old[i:i+1])[0]
+				require.True(t, again.Err != nil || again.Event.Equal(&old[i].Event), "event %d is answered with %+v", i, again.Event)
+			}
+		})
+	}
+}
+
+// A key whose event is gone is not free: its retry would be a second event.
+func TestAKeyWhoseEventIsGoneIsNotFree(t *testing.T) {
+	client, prefix, ctx := redistest.Start(t).Client(t), fresh(), t.Context()
+	s := open(t, client, prefix)
+	first, retry := keyedEntry("acme", 1), keyedEntry("acme", 2)
+	retry.Key = first.Key
+	require.NoError(t, s.Append(ctx, []humanhours.Entry{first})[0].Err)
+	require.NoError(t, client.Del(ctx, prefix+"{acme}:e:1").Err())
+	require.ErrorContains(t, s.Append(ctx, []humanhours.Entry{retry})[0].Err, "maxmemory-policy")
+	other := keyedEntry("acme", 3)
+	require.NoError(t, s.Append(ctx, []humanhours.Entry{other})[0].Err, "the org goes on")
+	event, found, err := s.Event(ctx, "acme", other.Event.ID)
+	require.NoError(t, err)
+	require.True(t, found && event.Equal(&other.Event))
+}
+
+// Redis does nothing else while a call runs, so none is larger than Config.MaxBytes, however many events come at once.
+func TestCallsAreBoundedInBytes(t *testing.T) {
+	server := redistest.Start(t)
+	client, ctx := server.Client(t), t.Context()
+	s, err := redis.New(client, redis.Config{Prefix: fresh(), MaxBytes: 4 << 10})
+	require.NoError(t, err)
+	t.Cleanup(func() { require.NoError(t, s.Close()) })
+	require.NoError(t, s.Append(ctx, []humanhours.Entry{keyedEntry("acme", 1000)})[0].Err) // the script is loaded
+	server.Must(t, "CONFIG", "RESETSTAT")
+	batch := make([]humanhours.Entry, 40)
+	for i := range batch {
+		batch[i] = keyedEntry("acme", i)
+	}
+	for _, got := range s.Append(ctx, batch) {
+		require.NoError(t, got.Err)
+	}
+	stats, err := client.Info(ctx, "commandstats").Result()
+	require.NoError(t, err)
+	_, calls, _ := strings.Cut(stats, "cmdstat_evalsha:calls=")
+	calls, _, _ = strings.Cut(calls, ",")
+	n, err := strconv.Atoi(calls)
+	require.NoError(t, err)
+	require.GreaterOrEqual(t, n, 8, "40 events of 1 KB and more in calls of 4 KB")
+}
+
+// However many of a group have one key, or keys in common: it is one call, and the first of each creates.
+func TestRepeatedKeysAreOneCall(t *testing.T) {
+	server := redistest.Start(t)
+	client, ctx := server.Client(t), t.Context()
+	s := open(t, client, fresh())
+	require.NoError(t, s.Append(ctx, []humanhours.Entry{keyedEntry("acme", 1000)})[0].Err) // the script is loaded
+	server.Must(t, "CONFIG", "RESETSTAT")
+	group := make([]humanhours.Entry, 30) // few enough for the bytes of a call
+	for i := range group {
+		group[i] = keyedEntry("acme", i)
+		group[i].Key = "key-" + strconv.Itoa(i%3)
+		if i >= 15 {
+			group[i].Fingerprint = humanhours.Fingerprint{1}
+		}
+	}
+	for i, got := range s.Append(ctx, group) {
+		require.NoError(t, got.Err)
+		require.Equal(t, i >= 3, got.Replayed, "entry %d", i)
+		require.Equal(t, i >= 15, got.Mismatch, "entry %d", i)
+		require.True(t, got.Event.Equal(&group[i%3].Event), "entry %d", i)
+	}
+	stats, err := client.Info(ctx, "commandstats").Result()
+	require.NoError(t, err)
+	require.Contains(t, stats, "cmdstat_evalsha:calls=1,")
+	used, err := s.Usage(ctx, "acme", humanhours.MonthOf(group[0].At))
+	require.NoError(t, err)
+	require.EqualValues(t, 4, used)
+
+	// With room for one more, the first takes it and the rest replay it; those of another key are refused.
+	for i := range group {
+		group[i] = keyedEntry("acme", 300+i)
+		group[i].Key, group[i].Cap = "late-"+strconv.Itoa(i%2), 5
+	}
+	for i, got := range s.Append(ctx, group) {
+		require.NoError(t, got.Err)
+		require.Equal(t, i%2 == 1, got.QuotaExceeded, "entry %d", i)
+		require.Equal(t, i%2 == 0 && i > 0, got.Replayed, "entry %d", i)
+	}
+}
+
 // More entries than fit one call, with one key at both ends: the first one creates.
 func TestLargeBatchesAreInOrder(t *testing.T) {
 	client := redistest.Start(t).Client(t)

@@ -79,7 +79,7 @@ func (c LimiterConfig) validate() error {
 }
 
 // Limiter is the humanhours.Limiter that many instances share: the exact sliding window of humanhours.MemoryLimiter, in Redis. A Take
-// costs the same for every limit. Memory is about 11 bytes x limit for each key that was active in the last two seconds. Takes that come
+// costs the same for every limit. One whose answer was lost with its connection is made again, and may take twice. Memory is about 11 bytes x limit for each key that was active in the last two seconds. Takes that come
 // while others are on their way go out together. It never closes the client. Make one with NewLimiter.
 type Limiter struct {
 	cfg      LimiterConfig

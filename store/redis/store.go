@@ -1,7 +1,8 @@
 // Package redis keeps events, orgs and API keys in Redis 6.2 or later, single, with Sentinel or as a Cluster, and limits rates
 // there: the store of a service that runs on more than one machine. Any number of processes may share it.
 //
-// An Append is one script call for each org, and everything of an org is in one hash slot: an event, its place in the
+// An Append is one script call for each org, in one pipeline, and everything of an org is in one hash slot (entries that differ in kind, such as in
+// the month or the week, or in having a key, are calls of their own in that pipeline): an event, its place in the
 // indices, its idempotency key and the counter of its month are written in one step or not at all. Different orgs spread over a
 // cluster. Concurrent Appends share a call (group commit). How safe an answered event is depends on how Redis is set up:
 // docs/operations.md says what each setting can lose.
@@ -38,8 +39,8 @@ type Config struct {
 	// Prefix starts the names of all keys in Redis, so that several services can share one. It must not have braces in it, which
 	// have a meaning in a cluster. Defaults to DefaultPrefix.
 	Prefix string
-	// Timeout is how long one call may take, with all its retries, if the context of the caller does not end it earlier. Defaults to
-	// 5 seconds.
+	// Timeout is how long one call may take, with all its retries, if the context of the caller does not end it earlier. An Append may wait for as
+	// long behind others before its own call begins, so twice as long in all. Defaults to 5 seconds.
 	Timeout time.Duration
 	// MaxBytes is how large one call may be: Redis does nothing else while it runs. A single event may be larger. Defaults to 256 KiB.
 	MaxBytes int
@@ -150,10 +151,13 @@ const (
 	// ":w:" and a mark: of an update that may still be asked about
 )
 
+// errGone: keys of an org point at each other, and not all of them are there. Rather no answer than a wrong one.
+var errGone = errors.New("redis: some of the org's data is gone while the rest is still there; was it evicted or deleted? See maxmemory-policy")
+
 // event decodes a record that a script returned.
 func (s *Store) event(org, text string) (humanhours.Event, error) {
 	if text == "" {
-		return humanhours.Event{}, errors.New("redis: an event is gone whose id or key is still there; was it evicted or deleted? See maxmemory-policy")
+		return humanhours.Event{}, errGone
 	}
 	r, rest, err := cutRecord([]byte(text))
 	if err != nil || len(rest) > 0 {
@@ -186,7 +190,13 @@ func (s *Store) Event(ctx context.Context, org, id string) (humanhours.Event, bo
 		return humanhours.Event{}, false, err
 	}
 	event, err := s.event(org, answer[len(answer)-1])
-	return event, err == nil, err
+	if err == nil && event.ID != id {
+		err = errGone
+	}
+	if err != nil {
+		return humanhours.Event{}, false, err
+	}
+	return event, true, nil
 }
 
 // find calls find.lua.

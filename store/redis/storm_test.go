@@ -261,7 +261,11 @@ func auditRaw(t *testing.T, raw goredis.UniversalClient, prefix, org string, eve
 			require.NoError(t, err)
 			require.Greater(t, left, humanhours.IdempotencyWindow-time.Hour, "%s does not last as long as its keys", name)
 			claims += len(hash(name))
-		case slices.Contains([]string{":i", ":m", ":u", ":o", ":h", ":of", ":ot", ":rf", ":rt"}, rest), strings.HasPrefix(rest, ":w:"):
+		case strings.HasPrefix(rest, ":w:"):
+			left, err := raw.PTTL(ctx, name).Result()
+			require.NoError(t, err)
+			require.Positive(t, left, "%s is kept for ever", name)
+		case slices.Contains([]string{":i", ":m", ":u", ":o", ":h", ":of", ":ot", ":rf", ":rt"}, rest):
 		default:
 			require.Fail(t, "unknown key", name)
 		}
