@@ -166,7 +166,7 @@ type KeyStore interface {
 	// Key returns the key of an id, revoked or not; false when there is none. Ids differ by case.
 	Key(ctx context.Context, id string) (APIKey, bool, error)
 
-	// Keys returns the keys of an org, revoked ones too, ordered by (CreatedAt, ID).
+	// Keys returns the keys of an org, revoked ones too, ordered by (CreatedAt, ID); those of all orgs if org is empty.
 	Keys(ctx context.Context, org string) ([]APIKey, error)
 
 	// RevokeKey marks a key as revoked at a time and returns it; false when there is none. Revoking again changes

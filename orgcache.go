@@ -3,6 +3,9 @@ package humanhours
 import (
 	"context"
 	"errors"
+	"maps"
+	"slices"
+	"strings"
 	"sync"
 	"time"
 )
@@ -118,7 +121,7 @@ func (t *Tracker) UpdateOrg(ctx context.Context, id string, f func(*Org) ([]Chan
 			err = org.normalize()
 		}
 		if _, ok := t.cfg.Plans[org.Plan]; err == nil && !ok && org.Plan != "" {
-			err = invalid("plan", "must be one of the configured plans")
+			err = invalid("plan", "must be one of "+strings.Join(slices.Sorted(maps.Keys(t.cfg.Plans)), ", "))
 		}
 		refusal = err
 		return changes, err

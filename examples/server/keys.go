@@ -20,7 +20,7 @@ import (
 
 const keysUsage = `usage:
   server keys create -org ID [-plan free|pro|enterprise] [-test] [-db FILE]
-  server keys list   -org ID [-db FILE]
+  server keys list   [-org ID] [-db FILE]
   server keys revoke [-db FILE] KEYID
 with -redis URL [-redis-prefix PREFIX] instead of -db FILE for servers on Redis
 `
@@ -59,8 +59,8 @@ func runKeys(ctx context.Context, args []string, stdout, stderr io.Writer) error
 		return errors.New("keys revoke takes the id of one key: the 8 characters after hh_live_")
 	case args[0] != "revoke" && flags.NArg() > 0:
 		return fmt.Errorf("unexpected argument %q", flags.Arg(0))
-	case args[0] != "revoke" && *org == "":
-		return fmt.Errorf("keys %s needs -org ID", args[0])
+	case args[0] == "create" && *org == "":
+		return errors.New("keys create needs -org ID")
 	case w.db == inMemory:
 		return errors.New("keys in memory are gone when this command ends; give a file with -db")
 	}
@@ -111,13 +111,14 @@ func createKey(ctx context.Context, b *backend, keys *humanhours.Keys, org, plan
 	return nil
 }
 
+// listKeys lists the keys of an org, or all if org is empty.
 func listKeys(ctx context.Context, keys *humanhours.Keys, org string, stdout io.Writer) error {
 	list, err := keys.List(ctx, org)
 	if err != nil {
 		return errors.New(message(err))
 	}
 	table := tabwriter.NewWriter(stdout, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(table, "ID\tMODE\tSCOPES\tCREATED\tSTATE")
+	fmt.Fprintln(table, "ID\tORG\tMODE\tSCOPES\tCREATED\tSTATE")
 	for _, k := range list {
 		mode, state := "live", "valid"
 		if k.Test {
@@ -126,7 +127,7 @@ func listKeys(ctx context.Context, keys *humanhours.Keys, org string, stdout io.
 		if !k.RevokedAt.IsZero() {
 			state = "revoked " + k.RevokedAt.Format(time.RFC3339)
 		}
-		fmt.Fprintf(table, "%s\t%s\t%s\t%s\t%s\n", k.ID, mode, k.Scopes, k.CreatedAt.Format(time.RFC3339), state)
+		fmt.Fprintf(table, "%s\t%q\t%s\t%s\t%s\t%s\n", k.ID, k.Org, mode, k.Scopes, k.CreatedAt.Format(time.RFC3339), state)
 	}
 	return table.Flush()
 }

@@ -109,7 +109,7 @@ func TestNobodyWaitsThroughManyFlushes(t *testing.T) {
 		var all sync.WaitGroup
 		for n := range 40 {
 			all.Go(func() {
-				time.Sleep(time.Duration(n) * 100 * time.Millisecond)
+				<-time.After(time.Duration(n) * 100 * time.Millisecond)
 				start := time.Now()
 				g.Do(context.Background(), []int{n})
 				assert.LessOrEqual(t, time.Since(start), 2*time.Second)

@@ -50,7 +50,7 @@ func (s *Store) Keys(ctx context.Context, org string) ([]humanhours.APIKey, erro
 	var keys []humanhours.APIKey
 	s.keys.mu.RLock()
 	for _, key := range s.keys.byID {
-		if key.Org == org {
+		if key.Org == org || org == "" {
 			keys = append(keys, key)
 		}
 	}

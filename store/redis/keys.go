@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	goredis "github.com/redis/go-redis/v9"
@@ -113,7 +114,14 @@ func (s *Store) Key(ctx context.Context, id string) (humanhours.APIKey, bool, er
 func (s *Store) Keys(ctx context.Context, org string) ([]humanhours.APIKey, error) {
 	var ids []string
 	err := s.client.do(ctx, func(ctx context.Context, c goredis.UniversalClient) error {
-		got, err := c.SMembers(ctx, s.keysBase()+apiKeysOf+tag(org)).Result()
+		var got []string
+		var err error
+		if org == "" {
+			got, err = c.HKeys(ctx, s.keysBase()+apiKeys).Result()
+			got = slices.DeleteFunc(got, func(field string) bool { return strings.Contains(field, ":") })
+		} else {
+			got, err = c.SMembers(ctx, s.keysBase()+apiKeysOf+tag(org)).Result()
+		}
 		if err = errors.Join(err, ctx.Err()); err == nil {
 			ids = got
 		}

@@ -204,6 +204,7 @@ func TestViews(t *testing.T) {
 	group := entries(0, 12)
 	for i := range group {
 		e := &group[i].Event
+		e.ReceivedAt = e.ReceivedAt.AddDate(0, 1, 0)                    // a month is that of occurrence
 		e.CostSaved = decimal.RequireFromString("8760000000.123456789") // two of them are past int64
 		e.NetSaved = decimal.RequireFromString("-999999999.999999999")
 		if i%3 == 0 {
@@ -225,7 +226,7 @@ func TestViews(t *testing.T) {
 		"SELECT hours_saved FROM events_readable LIMIT 1":                             "0.507",
 		"SELECT hourly_rate FROM events_readable LIMIT 1":                             "52.75",
 		"SELECT agent_duration_seconds FROM events_readable LIMIT 1":                  "4.25",
-		"SELECT received_at FROM events_readable WHERE seq = 2":                       "2026-05-14T00:00:00.001Z",
+		"SELECT received_at FROM events_readable WHERE seq = 2":                       "2026-06-14T00:00:00.001Z",
 		"SELECT metadata ->> '$.client' FROM events_readable LIMIT 1":                 "Zoë",
 		"SELECT typeof(cost_saved_units) || typeof(net_saved_nano) FROM monthly_sums": "integerinteger",
 		"PRAGMA integrity_check":                                                      "ok",
@@ -277,8 +278,65 @@ func TestTheFileStopsGrowing(t *testing.T) {
 			t.Errorf("%s has more rows than those of three days", table)
 		}
 	}
+	// Retention counts from the last event, which came at 19:40.
+	if got, want := text(t, db, "SELECT count(*) FROM events WHERE received_at_ms >= (SELECT max(received_at_ms) FROM events) - 48 * 3600000"), "121"; got != want {
+		t.Errorf("%s events of the last 48 hours are there, want %s", got, want)
+	}
 	if got := text(t, db, "SELECT sum(events) FROM usage"); got != fmt.Sprint(days*perDay) {
 		t.Errorf("%s events are counted, want all %d", got, days*perDay)
+	}
+}
+
+// What has piled up, such as while no event came, is deleted two rows for each event and not at once.
+func TestABacklogIsDeletedInSmallSteps(t *testing.T) {
+	path := file(t)
+	s := open(t, path, sqlite.Config{Retention: sqlite.MinRetention})
+	db := raw(t, path)
+	mustAppend(t, s, entries(0, 200)...)
+	late := entries(1000, 3)
+	for i := range late {
+		late[i].At = late[i].At.AddDate(0, 0, 30)
+		late[i].Event.ReceivedAt, late[i].Event.OccurredAt = late[i].At, late[i].At
+		mustAppend(t, s, late[i])
+		for _, table := range []string{"events", "idempotency"} {
+			if got, want := text(t, db, "SELECT count(*) FROM "+table), fmt.Sprint(200-(i+1)); got != want {
+				t.Errorf("%s has %s rows after %d events, want %s", table, got, i+1, want)
+			}
+		}
+	}
+}
+
+// A clock that was far ahead for a while, as at the boot of a machine without one, leaves events that are not old for long.
+func TestRetentionGoesOnBehindEventsFromTheFuture(t *testing.T) {
+	path := file(t)
+	s := open(t, path, sqlite.Config{Retention: sqlite.MinRetention, Synchronous: sqlite.Normal})
+	const future = 300
+	ahead := entries(0, future)
+	for i := range ahead {
+		ahead[i].At = ahead[i].At.AddDate(1, 0, 0)
+		ahead[i].Event.ReceivedAt, ahead[i].Event.OccurredAt = ahead[i].At, ahead[i].At
+	}
+	mustAppend(t, s, ahead...)
+	const days, perDay = 30, 20
+	for i := range days * perDay {
+		e := entries(1000+i, 1)
+		e[0].At = e[0].At.Add(time.Duration(i) * 24 * time.Hour / perDay)
+		e[0].Event.ReceivedAt, e[0].Event.OccurredAt = e[0].At, e[0].At
+		mustAppend(t, s, e...)
+	}
+	if got := text(t, raw(t, path), fmt.Sprintf("SELECT count(*) <= %d FROM events", future+5*perDay)); got != "1" {
+		t.Errorf("%s events are kept", text(t, raw(t, path), "SELECT count(*) FROM events"))
+	}
+}
+
+// Which file it is, is said once, by Open.
+func TestTheWorkingFolderMayChange(t *testing.T) {
+	t.Chdir(t.TempDir())
+	s := open(t, "hours.db", sqlite.Config{})
+	mustAppend(t, s, entries(0, 1)...)
+	t.Chdir(t.TempDir())
+	if _, found, err := s.Event(t.Context(), "acme", entries(0, 1)[0].Event.ID); err != nil || !found {
+		t.Errorf("found %t, error %v", found, err)
 	}
 }
 

@@ -2,6 +2,7 @@ package sqlite
 
 import (
 	"context"
+	"database/sql"
 	"math"
 	"time"
 )
@@ -33,9 +34,37 @@ func (s *Store) forget(ctx context.Context, w *writer, g *group) error {
 		return err
 	}
 	// Events are stored nearly in the order of their receipt, so the oldest are at the start of the table and no index is needed to
-	// find them. Some that stand in the way, from a clock that was ahead, are stepped over.
-	const stepOver = 64
-	_, err = w.exec(ctx, "DELETE FROM events WHERE seq IN (SELECT seq FROM (SELECT seq, received_at_ms FROM events ORDER BY seq LIMIT ? + 0) WHERE received_at_ms < ? LIMIT ? + 0)",
-		perEntry*rows+stepOver, now-s.cfg.Retention.Milliseconds(), perEntry*rows)
-	return err
+	// find them. Some that stand in the way, from a clock that was ahead, are stepped over; and so that many of those stop nothing,
+	// a second look goes round through the whole table while the first finds nothing.
+	deleted, err := s.forgetFrom(ctx, w, 0, now, rows)
+	if err != nil || deleted > 0 {
+		return err
+	}
+	if deleted, err = s.forgetFrom(ctx, w, w.lookedAt, now, rows); err != nil || deleted > 0 {
+		return err // there may be more
+	}
+	var last sql.NullInt64
+	var seen int
+	err = w.query(ctx, func(scan scan) error { return scan(&last, &seen) },
+		"SELECT max(seq), count(*) FROM (SELECT seq FROM events WHERE seq > ? ORDER BY seq LIMIT ? + 0)", w.lookedAt, perEntry*rows+stepOver)
+	if err != nil {
+		return err
+	}
+	if w.lookedAt = last.Int64; seen < perEntry*rows+stepOver { // the end
+		w.lookedAt = 0
+	}
+	return nil
+}
+
+// stepOver is how many events a look goes through beyond those that it may delete.
+const stepOver = 64
+
+// forgetFrom deletes a few of the events behind seq that are older than the retention, and says how many.
+func (s *Store) forgetFrom(ctx context.Context, w *writer, seq, now int64, rows int) (deleted int64, err error) {
+	result, err := w.exec(ctx, "DELETE FROM events WHERE seq IN (SELECT seq FROM (SELECT seq, received_at_ms FROM events WHERE seq > ? ORDER BY seq LIMIT ? + 0) WHERE received_at_ms < ? LIMIT ? + 0)",
+		seq, perEntry*rows+stepOver, now-s.cfg.Retention.Milliseconds(), perEntry*rows)
+	if err != nil {
+		return 0, err
+	}
+	return result.RowsAffected()
 }

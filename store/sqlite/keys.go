@@ -79,11 +79,17 @@ func (s *Store) Key(ctx context.Context, id string) (humanhours.APIKey, bool, er
 // Keys implements humanhours.KeyStore.
 func (s *Store) Keys(ctx context.Context, org string) ([]humanhours.APIKey, error) {
 	var keys []humanhours.APIKey
-	err := s.read(ctx, func(scan scan) error {
+	each := func(scan scan) error {
 		key, err := scanKey(scan)
 		keys = append(keys, key)
 		return err
-	}, "SELECT "+keyColumns+" FROM api_keys WHERE org = ? ORDER BY created_at_ms, id", org)
+	}
+	var err error
+	if org == "" {
+		err = s.read(ctx, each, "SELECT "+keyColumns+" FROM api_keys ORDER BY created_at_ms, id")
+	} else {
+		err = s.read(ctx, each, "SELECT "+keyColumns+" FROM api_keys WHERE org = ? ORDER BY created_at_ms, id", org)
+	}
 	if err != nil {
 		return nil, err
 	}

@@ -184,7 +184,7 @@ func TestAnUpgradeThatFailsLeavesTheFile(t *testing.T) {
 func TestAnUpgradeThatIsKilledLeavesTheFile(t *testing.T) {
 	path := thisRelease(t)
 	s := openRelease(t, path, steps(), nil)
-	s.steps = nextRelease()
+	s.steps, s.write.newest = nextRelease(), nextVersion
 	copied := filepath.Join(t.TempDir(), "copy.db")
 	errKilled := errors.New("killed")
 	err := s.write.do(t.Context(), func(ctx context.Context, w *writer) error {
@@ -248,7 +248,7 @@ func TestOneOfManyUpgrades(t *testing.T) {
 				t.Fatal(err)
 			}
 			t.Cleanup(func() { _ = s.Close() })
-			s.steps = nextRelease()
+			s.steps, s.write.newest = nextRelease(), nextVersion
 			if current, err := s.current(t.Context()); current || err != nil {
 				t.Fatalf("current %t, error %v", current, err)
 			}
@@ -302,6 +302,10 @@ func TestAnUpgradeBesideAnOldReader(t *testing.T) {
 		t.Fatalf("%d events, want %d", n, events)
 	}
 	holds(t, old, events, nextVersion)
+	if err := old.Append(t.Context(), []humanhours.Entry{storetest.Entry("acme", events)})[0].Err; err == nil || !strings.Contains(err.Error(), "restart with that release") {
+		t.Errorf("the old release writes: %v", err)
+	}
+	upgraded(t, s, events)
 
 	snapshot := filepath.Join(t.TempDir(), "hours.db") // and one that holds on to what it saw
 	another := openRelease(t, snapshot, steps(), nil)

@@ -62,7 +62,8 @@ const MinRetention = 2 * humanhours.IdempotencyWindow
 type Config struct {
 	// Synchronous says when a commit is on the disk. Defaults to Full.
 	Synchronous Synchronous
-	// BusyTimeout is how long a call waits for another handle or process that is writing. Defaults to 5 seconds.
+	// BusyTimeout is how long a call waits for another handle or process that is writing, once it is its turn: the calls of one Store take turns,
+	// and those that wait for theirs wait as long as their contexts. Defaults to 5 seconds.
 	BusyTimeout time.Duration
 	// Retention is how long events are kept after they were received, by the Entry.At of the events that come, in small steps beside
 	// normal writes; counts of months, orgs and their history stay. At least MinRetention. Defaults to 0: for ever.
@@ -128,12 +129,15 @@ func openAt(path string, cfg Config, steps []string) (*Store, error) {
 		if err != nil {
 			return nil, fmt.Errorf("sqlite: %w", err)
 		}
-		s := &Store{cfg: cfg, name: path, steps: steps, write: newWriter(db, cfg, true), opened: []*sql.DB{db}}
+		s := &Store{cfg: cfg, name: path, steps: steps, write: newWriter(db, cfg, len(steps), true), opened: []*sql.DB{db}}
 		return s.start()
 	}
 	exists, err := checkPath(path)
 	if err != nil {
 		return nil, err
+	}
+	if path, err = filepath.Abs(path); err != nil { // connections are made later too, when the working folder may be another
+		return nil, fmt.Errorf("sqlite: %w", err)
 	}
 	if exists {
 		// Looked at through a connection that cannot write: the last one to close would otherwise move the log of a file
@@ -158,7 +162,7 @@ func openAt(path string, cfg Config, steps []string) (*Store, error) {
 	readers.SetMaxIdleConns(n)
 	s := &Store{
 		cfg: cfg, name: path, steps: steps,
-		write: newWriter(db, cfg, false), reads: newStatements(readers), opened: []*sql.DB{readers, db},
+		write: newWriter(db, cfg, len(steps), false), reads: newStatements(readers), opened: []*sql.DB{readers, db},
 	}
 	return s.start()
 }
@@ -179,7 +183,7 @@ func New(db *sql.DB, cfg Config) (*Store, error) {
 	if _, ok := db.Driver().(*driver.Driver); !ok {
 		return nil, fmt.Errorf("sqlite: the database must be opened with the driver of modernc.org/sqlite, not %T", db.Driver())
 	}
-	s := &Store{cfg: cfg, name: "the database", steps: steps(), write: newWriter(db, cfg, db.Stats().MaxOpenConnections == 1)}
+	s := &Store{cfg: cfg, name: "the database", steps: steps(), write: newWriter(db, cfg, len(steps()), db.Stats().MaxOpenConnections == 1)}
 	s.write.foreign = true
 	if !s.write.only {
 		s.reads = newStatements(db)
@@ -201,7 +205,8 @@ func (s *Store) start() (*Store, error) {
 	return s, nil
 }
 
-// Close waits for the write that is under way and closes what Open opened. Closing again does nothing.
+// Close waits for the write that is under way and closes what Open opened; writes that wait for their turn get ErrClosed. Closing
+// again does nothing.
 func (s *Store) Close() error {
 	if s.closed.Swap(true) {
 		return nil

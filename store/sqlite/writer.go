@@ -60,21 +60,24 @@ type writer struct {
 	only    bool // the database's only connection: it reads too, and is never given up
 	foreign bool // the caller's database: its settings are checked, not made
 
-	text queries
+	text   queries
+	newest int // version of the schema that this release makes
 
 	turn     chan struct{} // holds one token while it is taken
+	closing  chan struct{} // closed by close
 	conn     *sql.Conn
 	stmts    *statements
 	commands map[string]driver.Stmt // prepared, by their text
 	args     []driver.NamedValue    // of the command that runs
+	lookedAt int64                  // the last event that the retention has gone round to
 	closed   bool
 }
 
-func newWriter(db *sql.DB, cfg Config, only bool) *writer {
+func newWriter(db *sql.DB, cfg Config, newest int, only bool) *writer {
 	if only {
 		db.SetMaxOpenConns(1)
 	}
-	return &writer{db: db, cfg: cfg, only: only, text: newQueries(), turn: make(chan struct{}, 1)}
+	return &writer{db: db, cfg: cfg, newest: newest, only: only, text: newQueries(), turn: make(chan struct{}, 1), closing: make(chan struct{})}
 }
 
 // take waits for the turn.
@@ -86,6 +89,8 @@ func (w *writer) take(ctx context.Context) error {
 	case w.turn <- struct{}{}:
 	case <-ctx.Done():
 		return ctx.Err()
+	case <-w.closing:
+		return ErrClosed
 	}
 	if w.closed {
 		<-w.turn
@@ -101,6 +106,7 @@ func (w *writer) take(ctx context.Context) error {
 func (w *writer) release() { <-w.turn }
 
 func (w *writer) close() {
+	close(w.closing)
 	w.turn <- struct{}{}
 	defer w.release()
 	w.closed = true
@@ -242,6 +248,9 @@ func (w *writer) do(ctx context.Context, f func(context.Context, *writer) error)
 			w.rollback(background)
 		}
 	}()
+	if err := w.checkVersion(background); err != nil {
+		return err
+	}
 	if err := ctx.Err(); err != nil {
 		return err
 	}
@@ -256,6 +265,17 @@ func (w *writer) do(ctx context.Context, f func(context.Context, *writer) error)
 	}
 	finished = true
 	return nil
+}
+
+// checkVersion refuses to write where a newer release has upgraded the file since it was opened: what is missing in rows of this one may be
+// what that relies on.
+func (w *writer) checkVersion(ctx context.Context) error {
+	var version int
+	err := w.query(ctx, func(scan scan) error { return scan(&version) }, "SELECT user_version FROM pragma_user_version")
+	if err == nil && version > w.newest {
+		err = fmt.Errorf("a newer release has upgraded the file since (to schema version %d, this release knows up to %d): restart with that release", version, w.newest)
+	}
+	return err
 }
 
 func (w *writer) rollback(ctx context.Context) {

@@ -60,7 +60,7 @@ const (
 	keyTaken      = "If the id is taken, it changes nothing, whatever the stored key says (it never un-revokes), and returns the stored key and false."
 	keyFound      = "Key returns the key of an id, revoked or not; false when there is none."
 	keyCase       = "Ids differ by case."
-	keysOfOrg     = "Keys returns the keys of an org, revoked ones too, ordered by (CreatedAt, ID)."
+	keysOfOrg     = "Keys returns the keys of an org, revoked ones too, ordered by (CreatedAt, ID); those of all orgs if org is empty."
 	keyRevoked    = "RevokeKey marks a key as revoked at a time and returns it; false when there is none."
 	keyRevokeOnce = "Revoking again changes nothing: the first time stays."
 	keysSafe      = "Methods must be safe for concurrent use"

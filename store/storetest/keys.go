@@ -101,6 +101,17 @@ func keyProofs() []proof[humanhours.KeyStore] {
 			}
 			k.keys(s, "acme", want...)
 		}},
+		{"the keys of all orgs", keysOfOrg, func(k *kit, s humanhours.KeyStore) {
+			k.keys(s, "")
+			var want []humanhours.APIKey
+			for i, org := range []string{"b", "a", "{a}", "b", "\x00"} {
+				key := sampleKey(org, fmt.Sprintf("key%05d", i))
+				key.CreatedAt = epoch.Add(time.Duration(i) * time.Second)
+				want = append(want, k.put(s, key))
+			}
+			want[1] = k.revoke(s, want[1], epoch.Add(time.Hour), epoch.Add(time.Hour))
+			k.keys(s, "", want...)
+		}},
 		{"a key that is not there", keyFound, func(k *kit, s humanhours.KeyStore) {
 			k.noKey(s, "3fK9xQ2b")
 			k.put(s, sampleKey("acme", "3fK9xQ2b"))

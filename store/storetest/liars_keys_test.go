@@ -134,6 +134,9 @@ func keyLiars() []liar[[]humanhours.KeyStore] {
 			slices.SortFunc(keys, func(a, b key) int { return strings.Compare(a.ID, b.ID) })
 			return keys
 		}}),
+		of("takes no org for an org", "the keys of all orgs", looseKeys{list: func(keys []key) []key {
+			return slices.DeleteFunc(keys, func(k key) bool { return k.Org != keys[0].Org })
+		}}),
 		of("lists keys newest first", "every field of a key", looseKeys{list: func(keys []key) []key {
 			slices.Reverse(keys)
 			return keys

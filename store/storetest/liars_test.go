@@ -674,6 +674,13 @@ func storeLiars() []liar[[]humanhours.Store] {
 		{lie: "never frees a key", caughtBy: "a key that nobody asked about for long is free", fresh: onKeys(func() *loose {
 			return &loose{expired: func(claim, entry) bool { return false }}
 		})},
+		{lie: "clears keys away by the latest of its traffic", caughtBy: "a key outlasts the traffic of its window", fresh: onKeys(func() *loose {
+			var latest time.Time
+			return &loose{expired: func(c claim, e entry) bool {
+				latest = later(latest, e.At)
+				return !e.At.Before(c.until) || !latest.Before(c.until)
+			}}
+		})},
 		{lie: "deletes the event with its key", caughtBy: "a key that was free is in use for a window again", fresh: with(deletesWithKey)},
 		{lie: "prolongs a window by a replay", caughtBy: "a replay does not prolong the window", fresh: onKeys(func() *loose {
 			return &loose{again: func(c *claim, e entry) { c.until = later(c.until, e.At.Add(e.Window)) }}

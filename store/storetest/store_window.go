@@ -1,6 +1,7 @@
 package storetest
 
 import (
+	"strconv"
 	"time"
 
 	"github.com/humanhours/humanhours-go"
@@ -32,6 +33,15 @@ func windowProofs() []proof[humanhours.Store] {
 				first = next
 			}
 			k.used(s, "acme", epoch, 4)
+		}},
+		{"a key outlasts the traffic of its window", exactWindow, func(k *kit, s humanhours.Store) {
+			// Stores clear keys away beside normal writes. The last of the traffic comes from a process whose clock is ahead.
+			first := k.entry("acme", key("k"), at(epoch))
+			k.create(s, first)
+			for i := range 49 {
+				k.create(s, k.entry("acme", key("k "+strconv.Itoa(i)), at(epoch.Add(time.Duration(i)*window/48+10*time.Minute))))
+			}
+			k.replay(s, k.again(first, at(epoch.Add(window-time.Millisecond))), first.Event)
 		}},
 		{"a key that nobody asked about for long is free", exactWindow, func(k *kit, s humanhours.Store) {
 			first := k.entry("acme", key("k"), at(epoch))
