@@ -295,10 +295,10 @@ func (p Price) of(u *Usage) (Price, UnpricedReason) {
 		switch {
 		case used && !units[i].Valid:
 			return Price{}, UnpricedPartial
+		case !units[i].Valid, !used && units[i] != &p.Input && units[i] != &p.Output:
+			*units[i] = decimal.NullDecimal{}
 		case !sane(units[i].Decimal):
 			return Price{}, UnpricedOutOfRange
-		case !used && units[i] != &p.Input && units[i] != &p.Output, !units[i].Valid:
-			*units[i] = decimal.NullDecimal{}
 		}
 	}
 	switch {

@@ -40,15 +40,22 @@ func fullEvent() humanhours.Event {
 	e.KeyID, e.Test = "keykey01", true
 	e.Outcome, e.Credited = humanhours.OutcomeFailure, false
 	e.AgentDuration = null("4.50")
-	e.Model, e.TokensIn, e.TokensOut = "vendor/model:free", humanhours.Int64(1000), humanhours.Int64(0)
+	e.Model = "vendor/model:free"
+	e.Usage = counts("in", 1000, "out", 0, "read", 2000, "write", 300, "write1h", 40, "reasoning", 50, "audio", 6, "images", 7, "searches", 8)
+	e.LLMCalls = []humanhours.PricedCall{
+		{LLMCall: call("a \"b\"", "in", 1, "searches", 2), Price: quote("1.50", "", "GBP").Price, FX: humanhours.ExchangeRate{
+			From: "GBP", To: "CHF", Rate: dec("1.10"), Source: "fixing", Date: fxDate,
+		}},
+		{LLMCall: call("")},
+	}
 	e.Metadata = json.RawMessage(`{"client":"<acme>","n":1.0}`)
 	e.AuditSample = humanhours.AuditSample{InputExcerpt: "a \"b\"\n", OutputExcerpt: "ü"}
 	e.OccurredAt = noon.Add(-time.Hour + 5*time.Millisecond)
 	e.Currency = "CHF"
 	e.Cost = humanhours.RunCost{
-		Source: humanhours.CostComputed,
-		Price:  quote("0.00000025", "0", "USD").Price,
-		FX:     humanhours.ExchangeRate{From: "USD", To: "CHF", Rate: dec("0.80"), Source: "fixing", Date: fxDate},
+		Source: humanhours.CostComputed, Precision: humanhours.CostEstimated, UnpricedModel: "other",
+		Price: fullQuote(func() string { return "0.00000025" }).Price,
+		FX:    humanhours.ExchangeRate{From: "USD", To: "CHF", Rate: dec("0.80"), Source: "fixing", Date: fxDate},
 	}
 	e.ROI = humanhours.ROI{AgentCost: null("0.0002"), NetSaved: dec("-0.0002")}
 	return e
@@ -62,9 +69,15 @@ const (
 	fullJSON = `"event_id":"evt_01KRJXNW00ABCDEFGHJKMNPQRS","test":true,"agent_id":"support-bot","task_type":"email_classification","outcome":"failure",` +
 		`"credited":false,"resolved_baseline_minutes":4,"resolved_baseline_source":"builtin","resolved_hourly_rate":45,` +
 		`"resolved_hourly_rate_source":"default","currency":"CHF","agent_duration_seconds":4.5,"hours_saved":0,"cost_saved":0,"agent_cost":0.0002,` +
-		`"resolved_cost_source":"computed","net_saved":-0.0002,"occurred_at":"2026-05-14T11:00:00.005Z","model":"vendor/model:free","tokens_in":1000,` +
-		`"tokens_out":0,"priced_as":"vendor/model","price_input_per_token":0.00000025,"price_output_per_token":0,"price_currency":"USD",` +
+		`"resolved_cost_source":"computed","cost_precision":"estimated","unpriced_model":"other","net_saved":-0.0002,"occurred_at":"2026-05-14T11:00:00.005Z","model":"vendor/model:free","tokens_in":1000,` +
+		`"tokens_out":0,"tokens_cache_read":2000,"tokens_cache_write":300,"tokens_cache_write_1h":40,"tokens_reasoning":50,"tokens_audio":6,` +
+		`"images":7,"web_searches":8,"priced_as":"vendor/model","price_input_per_token":0.00000025,"price_output_per_token":0.00000025,` +
+		`"price_cache_read_per_token":0.00000025,"price_cache_write_per_token":0.00000025,"price_cache_write_1h_per_token":0.00000025,` +
+		`"price_reasoning_per_token":0.00000025,"price_audio_per_token":0.00000025,"price_per_image":0.00000025,"price_per_web_search":0.00000025,` +
+		`"price_per_request":0.00000025,"price_currency":"USD",` +
 		`"price_source":"list","price_version":"v7","price_date":"2026-05-01","fx_rate":0.8,"fx_source":"fixing","fx_date":"2026-05-13",` +
+		`"llm_calls":[{"model":"a \"b\"","tokens_in":1,"web_searches":2,"priced_as":"vendor/model","price_input_per_token":1.5,"price_currency":"GBP",` +
+		`"price_source":"list","price_version":"v7","price_date":"2026-05-01","fx_rate":1.1,"fx_source":"fixing","fx_date":"2026-05-13"},{"model":""}],` +
 		`"metadata":{"client":"<acme>","n":1.0},"audit_sample":{"input_excerpt":"a \"b\"\n","output_excerpt":"ü"}}`
 	storedHead     = `{"v":1,"received_at":"2026-05-14T12:00:00.000Z","hours_scale":3,"money_scale":9,`
 	storedHeadFull = `{"v":1,"key_id":"keykey01","received_at":"2026-05-14T12:00:00.000Z","hours_scale":3,"money_scale":9,`
@@ -151,15 +164,28 @@ func TestDecodeStoredIsTheInverse(t *testing.T) {
 }
 
 func decimalsOf(e *humanhours.Event) []*decimal.Decimal {
-	return []*decimal.Decimal{&e.Baseline.Minutes, &e.HourlyRate.Amount, &e.HoursSaved, &e.CostSaved, &e.NetSaved, &e.Cost.FX.Rate}
+	list := []*decimal.Decimal{&e.Baseline.Minutes, &e.HourlyRate.Amount, &e.HoursSaved, &e.CostSaved, &e.NetSaved, &e.Cost.FX.Rate}
+	for i := range e.LLMCalls {
+		list = append(list, &e.LLMCalls[i].FX.Rate)
+	}
+	return list
 }
 
 func nullDecimalsOf(e *humanhours.Event) []*decimal.NullDecimal {
-	return []*decimal.NullDecimal{&e.AgentDuration, &e.AgentCost, &e.Cost.Price.Input, &e.Cost.Price.Output}
+	list := []*decimal.NullDecimal{&e.AgentDuration, &e.AgentCost}
+	prices := []*humanhours.Price{&e.Cost.Price}
+	for i := range e.LLMCalls {
+		prices = append(prices, &e.LLMCalls[i].Price)
+	}
+	for _, p := range prices {
+		list = append(list, &p.Input, &p.Output, &p.CacheRead, &p.CacheWrite, &p.CacheWrite1h, &p.Reasoning, &p.Audio, &p.Image, &p.WebSearch, &p.Request)
+	}
+	return list
 }
 
 // withoutNumbers returns e without its decimals, which have several forms of one value.
 func withoutNumbers(e humanhours.Event) humanhours.Event {
+	e = e.Clone()
 	for _, d := range decimalsOf(&e) {
 		*d = decimal.Decimal{}
 	}

@@ -232,6 +232,15 @@ func quote(in, out, currency string) humanhours.Quote {
 	}}
 }
 
+// fullQuote returns prices in USD for everything that can have one.
+func fullQuote(price func() string) humanhours.Quote {
+	q := quote(price(), price(), "USD")
+	p := &q.Price
+	p.CacheRead, p.CacheWrite, p.CacheWrite1h, p.Reasoning, p.Audio = null(price()), null(price()), null(price()), null(price()), null(price())
+	p.Image, p.WebSearch, p.Request = null(price()), null(price()), null(price())
+	return q
+}
+
 // quoteFunc and rateFunc are ports made of one function.
 type quoteFunc func(humanhours.PriceQuery) (humanhours.Quote, error)
 
@@ -317,6 +326,19 @@ func randomMetadata(r *rand.Rand) json.RawMessage {
 	return raw
 }
 
+// randomUsage returns valid counts of every kind, some of them absent.
+func randomUsage(r *rand.Rand) humanhours.Usage {
+	count := func() humanhours.NullInt64 {
+		return maybe(r, humanhours.Int64(pick(r, 0, r.Int64N(5_000), r.Int64N(200_000))))
+	}
+	u := humanhours.Usage{
+		TokensCacheRead: count(), TokensCacheWrite: count(), TokensCacheWrite1h: count(), TokensReasoning: count(), TokensAudio: count(),
+		Images: count(), WebSearches: count(),
+	}
+	u.TokensIn, u.TokensOut = humanhours.Int64(r.Int64N(5_000)), humanhours.Int64(r.Int64N(5_000))
+	return maybe(r, u)
+}
+
 // randomRequest returns a valid request that resolves through every layer now and then.
 func randomRequest(r *rand.Rand) humanhours.TrackRequest {
 	number := func(limit int64) decimal.NullDecimal {
@@ -333,11 +355,22 @@ func randomRequest(r *rand.Rand) humanhours.TrackRequest {
 		Outcome:       pick(r, humanhours.OutcomeSuccess, humanhours.OutcomeFailure, humanhours.OutcomeNeedsReview),
 		AgentDuration: number(pick[int64](r, 10, 20_000, humanhours.MaxDurationSeconds)),
 		AgentCost:     maybe(r, number(pick[int64](r, 5, humanhours.MaxAgentCost))),
-		Model:         maybe(r, pick(r, "eur", "usd", "gbp", "free", "dynamic", "unknown")),
+		Model:         maybe(r, pick(r, "eur", "usd", "full", "gbp", "free", "dynamic", "unknown")),
 		Usage:         humanhours.Usage{TokensIn: tokens(), TokensOut: tokens()},
 		Metadata:      maybe(r, randomMetadata(r)),
 		AuditSample:   maybe(r, humanhours.AuditSample{InputExcerpt: maybe(r, randomText(r, 30)), OutputExcerpt: maybe(r, randomText(r, 30))}),
 		OccurredAt:    maybe(r, noon.Add(-time.Duration(r.Int64N(int64(humanhours.MaxEventAge))))),
+	}
+	switch r.IntN(4) {
+	case 0: // a run with parts
+		req.Usage = randomUsage(r)
+	case 1: // a run of calls
+		req.Usage = humanhours.Usage{}
+		for range 1 + r.IntN(4) {
+			req.LLMCalls = append(req.LLMCalls, humanhours.LLMCall{
+				Model: maybe(r, pick(r, "eur", "usd", "usd", "full", "free", "dynamic", "unknown")), Usage: randomUsage(r),
+			})
+		}
 	}
 	if builtin := slices.Contains([]string{"email_classification", "code_review", "own"}, req.TaskType); !builtin || r.IntN(2) == 0 {
 		req.HumanBaselineMinutes = decimal.NewNullDecimal(randomNumber(r, pick[int64](r, 10, 600, humanhours.MaxBaselineMinutes), 9))
@@ -352,7 +385,7 @@ func newRandomWorld(t testing.TB, r *rand.Rand) *world {
 	w := newWorld(t, humanhours.Config{
 		Prices: book{
 			"eur": quote(price(), price(), "EUR"), "usd": quote(price(), price(), "USD"), "gbp": quote(price(), "", "GBP"),
-			"free": quote("0", "0", "EUR"), "dynamic": {Unpriced: humanhours.UnpricedDynamic},
+			"free": quote("0", "0", "EUR"), "dynamic": {Unpriced: humanhours.UnpricedDynamic}, "full": fullQuote(price),
 		},
 		Rates: rateFunc(func(from, _ string, at time.Time) (humanhours.ExchangeRate, bool, error) {
 			date := at.Truncate(24 * time.Hour)

@@ -50,8 +50,17 @@ func TestTrackStoresWhatItAnswers(t *testing.T) {
 		require.True(t, e.Equal(&stored))
 
 		require.Equal(t, c, humanhours.Caller{Org: e.Org, KeyID: e.KeyID, Test: e.Test})
-		require.Equal(t, []any{req.AgentID, req.TaskType, req.Outcome, req.Model, req.TokensIn, req.TokensOut, req.AuditSample},
-			[]any{e.AgentID, e.TaskType, e.Outcome, e.Model, e.TokensIn, e.TokensOut, e.AuditSample})
+		require.Equal(t, []any{req.AgentID, req.TaskType, req.Outcome, req.AuditSample}, []any{e.AgentID, e.TaskType, e.Outcome, e.AuditSample})
+		require.Len(t, e.LLMCalls, len(req.LLMCalls))
+		if len(req.LLMCalls) == 0 {
+			require.Equal(t, []any{req.Model, req.Usage}, []any{e.Model, e.Usage})
+		}
+		for i, sent := range req.LLMCalls {
+			if sent.Model == "" {
+				sent.Model = req.Model
+			}
+			require.Equal(t, sent, e.LLMCalls[i].LLMCall)
+		}
 		require.Equal(t, text(req.AgentDuration), text(e.AgentDuration))
 		require.Equal(t, string(req.Metadata), string(e.Metadata))
 		if req.OccurredAt.IsZero() {
