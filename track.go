@@ -199,6 +199,8 @@ type Tracker struct {
 	cfg   Config
 	orgs  orgCache
 	hooks hooks
+
+	unpriced unpriced
 }
 
 // New returns a Tracker over a store. The store stays the caller's to close, after Shutdown.
@@ -471,9 +473,12 @@ func (t *Tracker) conclude(c Caller, entry *Entry, a Appended) BatchResult {
 			}}
 		}
 	}
-	if !a.Replayed && t.cfg.OnEvent != nil {
-		event := a.Event.Clone()
-		t.hooks.enqueue(func() { t.cfg.OnEvent(event) })
+	if !a.Replayed {
+		t.unpriced.add(&a.Event)
+		if t.cfg.OnEvent != nil {
+			event := a.Event.Clone()
+			t.hooks.enqueue(func() { t.cfg.OnEvent(event) })
+		}
 	}
 	return BatchResult{Result: Result{Event: a.Event, Replayed: a.Replayed, Mismatch: a.Mismatch}}
 }

@@ -79,6 +79,7 @@ func New(tracker *humanhours.Tracker, cfg Config) (*API, error) {
 		a.mux.HandleFunc(prefix+"/track", a.Track)
 		a.mux.HandleFunc(prefix+"/track/batch", a.TrackBatch)
 		a.mux.HandleFunc(prefix+"/task-types", a.TaskTypes)
+		a.mux.HandleFunc(prefix+"/price-book", a.PriceBook)
 	}
 	a.mux.HandleFunc("/", a.notFound)
 	return a, nil
@@ -106,6 +107,11 @@ func (a *API) TrackBatch(w http.ResponseWriter, r *http.Request) {
 // TaskTypes serves GET /v1/task-types: the catalogue as the caller's org sees it.
 func (a *API) TaskTypes(w http.ResponseWriter, r *http.Request) {
 	a.serve(w, r, endpoint{method: http.MethodGet, run: a.taskTypes})
+}
+
+// PriceBook serves GET /v1/price-book: which prices are in force, and which models had none.
+func (a *API) PriceBook(w http.ResponseWriter, r *http.Request) {
+	a.serve(w, r, endpoint{method: http.MethodGet, run: a.priceBook})
 }
 
 func (a *API) notFound(w http.ResponseWriter, r *http.Request) {
