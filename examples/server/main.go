@@ -14,6 +14,8 @@
 // The file is applied at every start: it creates or updates those orgs and keys, deletes nothing, and never un-revokes a
 // key. Plans are free, pro and enterprise; an org without a plan has no limits.
 //
+// With -refresh-prices it fetches prices and exchange rates at the start and then daily, and keeps them beside the database.
+//
 // With -redis URL the data is in Redis, and the rate limits too: any number of servers, on any number of machines, are one service.
 //
 //	go run ./examples/server -redis redis://127.0.0.1:6379
@@ -37,7 +39,6 @@ import (
 
 	"github.com/humanhours/humanhours-go"
 	"github.com/humanhours/humanhours-go/httpadapter"
-	"github.com/humanhours/humanhours-go/pricebook"
 )
 
 func main() {
@@ -70,6 +71,8 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	addr := flags.String("addr", "127.0.0.1:8080", "`host:port` to listen on")
 	var w where
 	check := w.flags(flags, "database `file`, made if there is none; "+inMemory+" keeps nothing")
+	var pf priceFlags
+	checkPrices := pf.flags(flags)
 	orgsFile := flags.String("orgs", "", "JSON `file` of orgs and API keys to create or update at start; default: a first org with a fresh key, if the database has no key")
 	switch err := flags.Parse(args); {
 	case errors.Is(err, flag.ErrHelp):
@@ -79,7 +82,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	case flags.NArg() > 0:
 		return fmt.Errorf("unexpected argument %q; see -help", flags.Arg(0))
 	}
-	if err := check(); err != nil {
+	if err := errors.Join(check(), checkPrices()); err != nil {
 		return err
 	}
 
@@ -97,16 +100,28 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	if err != nil {
 		return err
 	}
-	return errors.Join(runServer(ctx, b, listener, *orgsFile, stdout, stderr, logger), b.close())
+	file := b.create.db
+	if w.redis != "" {
+		file = ""
+	}
+	p, err := newPrices(pf, file, logger)
+	if err != nil {
+		return errors.Join(err, b.close())
+	}
+	if pf.refresh {
+		refreshing, stop := context.WithCancel(ctx)
+		wait := p.start(refreshing)
+		defer func() { stop(); wait() }()
+	}
+	return errors.Join(runServer(ctx, b, p, listener, *orgsFile, stdout, stderr, logger), b.close())
 }
 
 // runServer serves what is in b.
 func runServer(
-	ctx context.Context, b *backend, listener net.Listener, orgsFile string, stdout, stderr io.Writer, logger *slog.Logger,
+	ctx context.Context, b *backend, p *prices, listener net.Listener, orgsFile string, stdout, stderr io.Writer, logger *slog.Logger,
 ) error {
-	prices := pricebook.Snapshot()
 	tracker, err := humanhours.New(b.events, humanhours.Config{
-		Orgs: b.orgs, Prices: prices, Rates: pricebook.SnapshotRates(), Limiter: b.limiter, Logger: logger,
+		Orgs: b.orgs, Prices: p.book, Rates: p.rates, Limiter: b.limiter, Logger: logger,
 	})
 	if err != nil {
 		return err
@@ -131,10 +146,10 @@ func runServer(
 	}
 
 	url := "http://" + listener.Addr().String()
-	book := prices.Info()
 	fmt.Fprintf(stdout, "HumanHours listens on %s\n", url)
 	fmt.Fprintf(stdout, "  events      %s\n", b.where)
-	fmt.Fprintf(stdout, "  price book  %s %s of %s, %d models\n", book.Source, book.Version, book.Date.Format(time.DateOnly), book.Models)
+	fmt.Fprintf(stdout, "  price book  %s\n", describe(p.book.Info(), "models", time.Now()))
+	fmt.Fprintf(stdout, "  rates       %s\n", describe(p.rates.Info(), "currencies", time.Now()))
 	switch {
 	case orgsFile != "":
 	case !found:

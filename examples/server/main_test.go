@@ -62,7 +62,7 @@ func startAt(t *testing.T, args ...string) *running {
 	listens := regexp.MustCompile(`listens on (http://\S+)`)
 	end := regexp.MustCompile(`to stop\.\n$|as before; .*\n$`) // the last line, by the kind of start
 	if slices.Contains(args, "-orgs") {
-		end = regexp.MustCompile(`models\n$`)
+		end = regexp.MustCompile(`rates .*\n$`)
 	}
 	for !end.MatchString(printed.String()) {
 		n, err := stdout.Read(buf)
