@@ -68,7 +68,7 @@ func TestAuthentication(t *testing.T) {
 		{"revoked with a wrong secret", []string{"Bearer hh_live_" + gone[8:16] + "_" + flipped(gone[17:])}, malformed},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
-			for _, target := range []string{"POST /v1/track", "POST /v1/track/batch", "GET /v1/task-types"} {
+			for _, target := range []string{"POST /v1/track", "POST /v1/track/batch", "GET /v1/task-types", "GET /v1/price-book"} {
 				method, path, _ := strings.Cut(target, " ")
 				body := event()
 				if strings.HasSuffix(path, "batch") {
@@ -230,6 +230,7 @@ func TestWhatTakesAToken(t *testing.T) {
 		{name: "batch of four", method: http.MethodPost, path: "/v1/track/batch", body: `{"events":[` + strings.Repeat(event()+",", 3) + event() + `]}`, status: 200},
 		{name: "malformed batch", method: http.MethodPost, path: "/v1/track/batch", body: "{}", status: 422},
 		{name: "catalogue", method: http.MethodGet, path: "/v1/task-types", status: 200},
+		{name: "price book", method: http.MethodGet, path: "/v1/price-book", status: 200},
 		{name: "catalogue by HEAD", method: http.MethodHead, path: "/v1/task-types", status: 200},
 		{name: "wrong method", method: http.MethodGet, path: "/v1/track", status: 405, free: true},
 		{name: "no such endpoint", method: http.MethodPost, path: "/v1/nothing", status: 404, free: true},

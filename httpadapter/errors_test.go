@@ -114,7 +114,7 @@ func TestNotFound(t *testing.T) {
 
 func TestMethodNotAllowed(t *testing.T) {
 	s := newServer(t)
-	for path, allow := range map[string]string{"/v1/track": "POST", "/v1/track/batch": "POST", "/v1/task-types": "GET, HEAD"} {
+	for path, allow := range map[string]string{"/v1/track": "POST", "/v1/track/batch": "POST", "/v1/task-types": "GET, HEAD", "/v1/price-book": "GET, HEAD"} {
 		for _, prefix := range []string{"", "/api"} {
 			for _, method := range []string{"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "get", "PURGE"} {
 				if strings.Contains(allow, method) {
@@ -237,7 +237,7 @@ func TestUnavailable(t *testing.T) {
 // TestOrgStoreGoesDownAfterAdmission: what is refused as a whole is answered as a whole, on every endpoint.
 func TestOrgStoreGoesDownAfterAdmission(t *testing.T) {
 	for target, body := range map[string]string{
-		"POST /v1/track": event(), "POST /v1/track/batch": `{"events":[` + event() + `]}`, "GET /v1/task-types": "",
+		"POST /v1/track": event(), "POST /v1/track/batch": `{"events":[` + event() + `]}`, "GET /v1/task-types": "", "GET /v1/price-book": "",
 	} {
 		s := newServer(t, orgStoreFails(1))
 		method, path, _ := strings.Cut(target, " ")

@@ -89,7 +89,8 @@ func badBodies() []badRequest {
 	}
 	// Every field with every type of JSON that it does not take.
 	texts := []string{"agent_id", "task_type", "outcome", "model", "occurred_at", "idempotency_key"}
-	numbers := []string{"agent_duration_seconds", "agent_cost", "human_baseline_minutes", "tokens_in", "tokens_out"}
+	numbers := []string{"agent_duration_seconds", "agent_cost", "human_baseline_minutes", "tokens_in", "tokens_out",
+		"tokens_cache_read", "tokens_cache_write", "tokens_cache_write_1h", "tokens_reasoning", "tokens_audio", "images", "web_searches"}
 	wrong := func(field string, values ...string) {
 		for _, v := range values {
 			list = append(list, badRequest{name: field + " is " + v, body: event(field, v), field: field})
@@ -109,6 +110,18 @@ func badBodies() []badRequest {
 		wrong(field, "1.5", "0.1", "1e-1", "1e-400", "1e13", "1000000000001", "1000000000000.5", "9223372036854775808", "18446744073709551617", "18446744073709551617.0", "1e18", "1e19")
 	}
 	wrong("metadata", "true", "7", "[]", `"{}"`, `[{"a":1}]`)
+	wrong("llm_calls", "true", "7", `"x"`, "{}", "["+strings.Repeat("{},", humanhours.MaxLLMCalls)+"{}]")
+	for _, call := range []struct{ text, field string }{
+		{"1", ""}, {"null", ""}, {`"x"`, ""}, {"[]", ""}, {`{"model":7}`, ".model"}, {`{"model":"a\nb"}`, ".model"}, {`{"tokens_in":"1"}`, ".tokens_in"},
+		{`{"tokens_in":1.5}`, ".tokens_in"}, {`{"tokens_in":1,"tokens_cache_write_1h":-1}`, ".tokens_cache_write_1h"}, {`{"images":1e999999999}`, ".images"},
+		{`{"tokens_cache_read":1}`, ".tokens_in"}, {`{"tokens_in":1,"tokens_reasoning":1}`, ".tokens_out"},
+	} {
+		list = append(list, badRequest{name: "a call is " + call.text, body: event("llm_calls", `[ {"tokens_in":1} , `+call.text+`]`), field: "llm_calls.1" + call.field})
+	}
+	list = append(list,
+		badRequest{name: "a part of the input without the rest", body: event("tokens_cache_read", "0"), field: "tokens_in"},
+		badRequest{name: "a part of the output without the rest", body: event("tokens_in", "1", "tokens_reasoning", "5"), field: "tokens_out"},
+		badRequest{name: "totals and calls", body: event("tokens_out", "1", "llm_calls", `[{"tokens_in":1}]`), field: "tokens_out"})
 	wrong("audit_sample", "true", "7", "[]", `"x"`)
 	for _, excerpt := range []string{"input_excerpt", "output_excerpt"} {
 		for _, v := range []string{"true", "7", "[]", "{}", quoted(strings.Repeat("x", 2001)), quoted(strings.Repeat("語", 2001))} {
