@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"os"
 	"os/exec"
@@ -100,6 +101,9 @@ func (s *Server) start() error {
 	if _, err := cmd.StdinPipe(); err != nil { // closed by the end of this process
 		return err
 	}
+	// Through a pipe, Wait waits for the server too and not only for the shell: one that has been killed in the middle of a write goes on for a
+	// moment, and must not add to a file that the next one has read already.
+	cmd.Stdout = io.Discard
 	own(cmd)
 	if err := cmd.Start(); err != nil {
 		return err

@@ -335,13 +335,17 @@ func TestLimiterOutageOfOneNode(t *testing.T) {
 	var told changes
 	prefix := fresh()
 	l := newLimiter(t, cluster.Client(t), redis.LimiterConfig{
-		Prefix: prefix, Timeout: 50 * time.Millisecond, RetryAfter: time.Minute, OnFailure: redis.FailClosed, OnChange: told.told,
+		Prefix: prefix, Timeout: 500 * time.Millisecond, RetryAfter: time.Minute, OnFailure: redis.FailClosed, OnChange: told.told,
 		Logger: slog.New(slog.DiscardHandler),
 	})
 	keys := map[int]string{} // by node
 	for i := 0; len(keys) < 3; i++ {
 		key := strconv.Itoa(i)
 		keys[cluster.Owner(t, cluster.SlotOf(t, prefix+"l:"+key))] = key
+	}
+	for _, key := range keys { // connections are made, the slots and the script known
+		_, err := l.Take(t.Context(), humanhours.TakeQuery{Key: key, Limit: 1000})
+		require.NoError(t, err)
 	}
 	cluster.Nodes[0].Kill()
 	answered, failed := 0, 0
