@@ -3,8 +3,9 @@
 --   3 1 if they count for the quota       4 5 cap in two limbs; both 0: none
 --   6 the week in which they occurred     7 bucket of their keys, or nothing: they have none
 --   8 how long that bucket is kept (ms)   9 10 first and last instant of occurrence   11 12 of receipt
---  13 At of each, in six bytes           14 bucket of the earliest of them
---   15 the records, one after the other   then twice n: field of the id, field of the key if they have any
+--   13 At of each, in six bytes           14 bucket of the earliest of them
+--   15 the records, one after the other   16 1 if some keys are of several entries
+--   then twice n: field of the id, field of the key if they have any
 -- Redis hashes every string that Lua gets or makes, so the records come as one and are not taken apart.
 -- Lua does not roll back, so everything is read and decided before the first write, and nothing after it can fail for what is in the data.
 -- Numbers of Lua are doubles: counters are compared in two limbs and added by Redis.
@@ -107,6 +108,7 @@ if counted then
   local added = redis.pcall('HINCRBY', base .. ':u', ARGV[2], #accepted)
   if type(added) == 'table' and added.err then
     if not string.find(added.err, 'overflow', 1, true) then return added end
+    if repeats then return { string.rep('o', n) } end -- some replay what is not stored now
     letters = letters or {}
     for _, i in ipairs(accepted) do letters[i] = 'o' end
     return { table.concat(letters), unpack(extras) }

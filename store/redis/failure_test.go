@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"net"
 	"runtime"
 	"strconv"
@@ -576,6 +577,24 @@ func TestRepeatedKeysAreOneCall(t *testing.T) {
 		require.NoError(t, got.Err)
 		require.Equal(t, i%2 == 1, got.QuotaExceeded, "entry %d", i)
 		require.Equal(t, i%2 == 0 && i > 0, got.Replayed, "entry %d", i)
+	}
+}
+
+// Where the first of a key cannot be counted, nothing is stored that the others could replay.
+func TestRepeatedKeysOfAFullCounter(t *testing.T) {
+	client, prefix, ctx := redistest.Start(t).Client(t), fresh(), t.Context()
+	s := open(t, client, prefix)
+	require.NoError(t, client.HSet(ctx, prefix+"{acme}:u", 2026*12+4, int64(math.MaxInt64)).Err())
+	group := make([]humanhours.Entry, 3)
+	for i := range group {
+		group[i] = keyedEntry("acme", i)
+		group[i].Key = "k"
+	}
+	for i, got := range s.Append(ctx, group) {
+		require.ErrorContains(t, got.Err, "counter of the month is full", "entry %d", i)
+		_, found, err := s.Event(ctx, "acme", group[i].Event.ID)
+		require.NoError(t, err)
+		require.False(t, found)
 	}
 }
 
