@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"net/http"
 	"strconv"
 
@@ -75,7 +76,13 @@ func (a *API) trackBatch(ctx context.Context, req request) (reply, error) {
 	if err := decodeObject(req.body, &batch); err != nil {
 		return reply{}, err
 	}
+	if batch.Events == nil || string(batch.Events) == "null" {
+		return reply{}, invalid("events", "events is required")
+	}
 	events, err := splitArray(batch.Events, humanhours.MaxBatch)
+	if err == nil && len(events) == 0 {
+		err = errors.New("must have at least one item")
+	}
 	if err != nil {
 		return reply{}, invalid("events", "events "+err.Error())
 	}

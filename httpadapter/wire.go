@@ -179,7 +179,7 @@ func (w *usageJSON) usage(prefix string) (u humanhours.Usage, err error) {
 
 // decodeCalls reads llm_calls. An empty list is an absent one.
 func decodeCalls(raw json.RawMessage) ([]humanhours.LLMCall, error) {
-	if raw == nil || string(raw) == "null" || raw[0] == '[' && len(bytes.TrimSpace(raw[1:len(raw)-1])) == 0 {
+	if raw == nil || string(raw) == "null" {
 		return nil, nil
 	}
 	items, err := splitArray(raw, humanhours.MaxLLMCalls)
@@ -209,19 +209,15 @@ func decodeCalls(raw json.RawMessage) ([]humanhours.LLMCall, error) {
 	return calls, nil
 }
 
-// splitArray returns the items of a valid JSON array, 1 to most of them, without copying. Decoding into a slice instead would let a
+// splitArray returns the items of a valid JSON array, most of them at most, without copying. Decoding into a slice instead would let a
 // body of 8 MiB make four million items before anybody counts them.
 func splitArray(raw json.RawMessage, most int) ([]json.RawMessage, error) {
-	wrongCount := fmt.Errorf("must have 1 to %s items", grouped(most))
-	switch {
-	case raw == nil || string(raw) == "null":
-		return nil, errors.New("is required")
-	case raw[0] != '[':
+	if raw[0] != '[' {
 		return nil, errors.New("must be an array")
 	}
 	raw = bytes.TrimSpace(raw[1 : len(raw)-1])
 	if len(raw) == 0 {
-		return nil, wrongCount
+		return nil, nil
 	}
 	var items []json.RawMessage
 	level, inString, start := 0, false, 0
@@ -240,19 +236,11 @@ func splitArray(raw json.RawMessage, most int) ([]json.RawMessage, error) {
 			items = append(items, raw[start:i])
 			start = i + 1
 			if len(items) == most {
-				return nil, wrongCount
+				return nil, fmt.Errorf("must have at most %d items", most)
 			}
 		}
 	}
 	return append(items, raw[start:]), nil
-}
-
-// grouped writes a number of up to six digits with a thousands separator.
-func grouped(n int) string {
-	if n < 1000 {
-		return strconv.Itoa(n)
-	}
-	return fmt.Sprintf("%d,%03d", n/1000, n%1000)
 }
 
 // parseInstant reads an RFC 3339 instant, strictly: package time also takes a comma before the fraction, an hour of one
