@@ -16,14 +16,13 @@ type UnpricedModel struct {
 	Last   time.Time      // when the latest of them was received
 }
 
-// maxUnpriced is how many pairs of model and reason are told apart, in all orgs: the names come from clients.
-const maxUnpriced = 10_000
+// maxUnpriced is how many pairs of model and reason of an org are told apart: the names come from clients.
+const maxUnpriced = 1000
 
 // unpriced counts, so that a misspelt id is found. The record is the events themselves.
 type unpriced struct {
 	mu    sync.Mutex
 	byOrg map[string]map[unpricedKey]*UnpricedModel
-	size  int
 }
 
 type unpricedKey struct {
@@ -52,14 +51,13 @@ func (u *unpriced) add(e *Event) {
 	}
 	key := unpricedKey{model, e.Cost.Unpriced}
 	count := of[key]
-	if count == nil && u.size >= maxUnpriced {
+	if count == nil && len(of) >= maxUnpriced {
 		key.model = ""
 		count = of[key]
 	}
 	if count == nil {
 		count = &UnpricedModel{Model: key.model, Reason: key.reason}
 		of[key] = count
-		u.size++
 	}
 	count.Events++
 	if e.ReceivedAt.After(count.Last) {
@@ -142,7 +140,7 @@ func (t *Tracker) Quote(ctx context.Context, c Caller, model string) (Quote, err
 	return quote, nil
 }
 
-// AppendJSON appends q as a JSON object with the names that events have: the price, or unpriced_reason.
+// AppendJSON appends q as a JSON object with the names that events have: the price, with cost_precision if it is estimated, or unpriced_reason.
 func (q *Quote) AppendJSON(dst []byte) []byte {
 	if q.Unpriced != "" {
 		return append(appendStringField(dst, `{"unpriced_reason":`, string(q.Unpriced)), '}')
@@ -153,5 +151,8 @@ func (q *Quote) AppendJSON(dst []byte) []byte {
 		return append(dst, "{}"...)
 	}
 	dst[start] = '{' // for the comma
+	if q.Estimated {
+		dst = appendStringField(dst, `,"cost_precision":`, string(CostEstimated))
+	}
 	return append(dst, '}')
 }
