@@ -179,11 +179,21 @@ func TestSingleRowsAreHeldBack(t *testing.T) {
 		{"output", model("m", `"prompt":"0.000003","completion":"1"`), "m", "per unit of completion", "0.000002"},
 		{"another bucket", model("m", `"prompt":"0.000003","completion":"0.00001","image":"11"`), "m", "per unit of image", "0.000002"},
 		{"a bucket goes", model("m", `"prompt":"0.000003","completion":"0.00001"`), "m", "", "0.000003"},
-		{"a bucket comes", model("m", `"prompt":"0.000003","completion":"0.00001","audio":"5"`), "m", "", "0.000003"},
+		{"a bucket comes", model("m", `"prompt":"0.000003","completion":"0.00001","audio":"0.00001","input_cache_read":"0"`), "m", "", "0.000003"},
+		{"a bucket comes, dearer than input by far", model("m", `"prompt":"0.000003","completion":"0.00001","audio":"5"`), "m", "per unit of audio", "0.000002"},
+		{"a price of reasoning comes", model("m", `"prompt":"0.000003","completion":"0.00001","internal_reasoning":"0.00002"`), "m", "", "0.000003"},
+		{"reasoning was as dear as output", model("m", `"prompt":"0.000003","completion":"0.00001","internal_reasoning":"5"`), "m", "per unit of internal_reasoning", "0.000002"},
+		{"a request was free", model("m", `"prompt":"0.000003","completion":"0.00001","request":"500"`), "m", "jumped from 0 to 500 per unit of request", "0.000002"},
 		{"by a discount", model("m", `"prompt":"0.000002","completion":"0.00001","discount":"0.999"`), "m", "jumped", "0.000002"},
 		{"in a tier", model("m", `"prompt":"0.000003","completion":"0.00001","overrides":[{"min_prompt_tokens":5,"prompt":"0.004"}]`), "m",
 			`per unit of prompt {"min_prompt_tokens":5}`, "0.000002"},
-		{"in a tier that is new", model("m", `"prompt":"0.000003","completion":"0.00001","overrides":[{"min_prompt_tokens":6,"prompt":"0.004"}]`), "m", "", "0.000003"},
+		{"in a tier that is new", model("m", `"prompt":"0.000003","completion":"0.00001","overrides":[{"min_prompt_tokens":6,"prompt":"0.00004"}]`), "m", "", "0.000003"},
+		{"in a tier that is new, by far", model("m", `"prompt":"0.000003","completion":"0.00001","overrides":[{"min_prompt_tokens":6,"prompt":"0.004"}]`), "m",
+			`per unit of prompt {"min_prompt_tokens":6}`, "0.000002"},
+		{"in an override that always holds", model("m", `"prompt":"0.000003","completion":"0.00001","overrides":[{"prompt":"0.9"}]`), "m", "jumped from 0.000002 to 0.9", "0.000002"},
+		{"too many overrides", model("m", `"prompt":"0.000003","completion":"0.00001","overrides":[{}`+strings.Repeat(",{}", 100)+`]`), "m", "has 101 overrides", "0.000002"},
+		{"an alias of something else", `{"id":"m","alias_target":{"slug":"dear"},"pricing":{"prompt":"0.000003","completion":"0.00001"}},` +
+			model("dear", `"prompt":"0.9","completion":"0.9"`), "m", "jumped from 0.000002 to 0.9", "0.000002"},
 		{"to zero", model("m", `"prompt":"0","completion":"0"`), "m", "jumped from 0.000002 to 0", "0.000002"},
 		{"from zero", model("free", `"prompt":"0.0000001","completion":"0"`), "free", "jumped from 0 to", "0"},
 		{"to dynamic", model("m", `"prompt":"-1","completion":"-1"`), "m", "", ""},
@@ -237,6 +247,68 @@ func TestSingleRowsAreHeldBack(t *testing.T) {
 	}
 }
 
+// TestAPriceDoesNotJumpByADetour: away for a refresh, or for many, and back at another price.
+func TestAPriceDoesNotJumpByADetour(t *testing.T) {
+	for name, detour := range map[string]string{"gone": "", "dynamic": model("m", `"prompt":"-1","completion":"-1"`), "faulty": model("m", `"prompt":"x","completion":"1"`)} {
+		t.Run(name, func(t *testing.T) {
+			s := newSite(t)
+			b, _ := newBook(t, Config{URL: s.URL, Base: good(t, list(append(nine("0.000001"), model("m", `"prompt":"0.000002","completion":"0.00001"`))...))})
+			for _, row := range []string{detour, detour} {
+				rows := nine("0.000001")
+				if row != "" {
+					rows = append(rows, row)
+				}
+				s.say(list(rows...))
+				_, err := b.Refresh(t.Context())
+				require.NoError(t, err)
+			}
+			s.say(list(append(nine("0.000001"), model("m", `"prompt":"2","completion":"0.00001"`))...))
+			r, err := b.Refresh(t.Context())
+			require.NoError(t, err)
+			require.Len(t, r.Held, 1)
+			require.Contains(t, r.Held[0].Reason, "jumped from 0.000002 to 2")
+			require.NotEqual(t, "2", text(quote(t, b, humanhours.PriceQuery{Model: "m", At: today}).Price.Input))
+			s.say(list(append(nine("0.000001"), model("m", `"prompt":"0.000003","completion":"0.00001"`))...))
+			require.Empty(t, refresh(t, b).Held)
+			require.Equal(t, "0.000003", input(t, b, "m"))
+		})
+	}
+}
+
+// TestFixedPricesDoNotAllVanish: one model may become dynamic, but not the list.
+func TestFixedPricesDoNotAllVanish(t *testing.T) {
+	s := newSite(t)
+	b, _ := newBook(t, Config{URL: s.URL, Base: good(t, list(nine("0.000001")...))})
+	for n, ok := range map[int]bool{3: true, 4: false, 9: false} {
+		rows := nine("0.000001")
+		for i := range n {
+			rows[i] = model(fmt.Sprint("filler/", i), `"prompt":"-1","completion":"-1"`)
+		}
+		s.say(list(rows...))
+		fresh, _ := newBook(t, Config{URL: s.URL, Base: b.Edition()})
+		_, err := fresh.Refresh(t.Context())
+		require.Equal(t, ok, err == nil, "%d: %v", n, err)
+		if !ok {
+			require.ErrorContains(t, err, "have no fixed price any more")
+			require.Equal(t, "0.000001", input(t, fresh, "filler/0"))
+		}
+	}
+}
+
+// TestMillionsOfRows are refused when there are too many, and not decoded first.
+func TestMillionsOfRows(t *testing.T) {
+	s := newSite(t)
+	b, _ := newBook(t, Config{URL: s.URL, Base: good(t, list(nine("0.000001")...))})
+	for _, row := range []string{"1", "{}", `"],["`} {
+		s.say(`{"data":[` + row + strings.Repeat(","+row, 1_000_000) + `]}`)
+		_, err := b.Refresh(t.Context())
+		require.ErrorContains(t, err, "the listing has more than 100000 rows")
+	}
+	s.say(`{"data":[` + strings.Join(nine("0.0000012"), " ,\n ") + ` ] }`)
+	refresh(t, b)
+	require.Equal(t, "0.0000012", input(t, b, "filler/8"))
+}
+
 // TestRowsWithoutAnID are left out, and count as faulty.
 func TestRowsWithoutAnID(t *testing.T) {
 	s := newSite(t)
@@ -245,8 +317,7 @@ func TestRowsWithoutAnID(t *testing.T) {
 	s.say(list(append(rows, model(long, `"prompt":"1","completion":"1"`))...))
 	b, _ := newBook(t, Config{URL: s.URL, Base: good(t, list(nine("0.000001")...))})
 	r := refresh(t, b)
-	require.Len(t, r.Held, 4)
-	require.Empty(t, r.Held[0].Model)
+	require.Equal(t, []Held{{Reason: "4 rows have no usable id"}}, r.Held)
 	require.Equal(t, 10, b.Info().Models)
 	require.Equal(t, "1", input(t, b, long))
 	s.say(list(append(rows, model(long+"x", `"prompt":"1","completion":"1"`))...))
@@ -425,6 +496,8 @@ func TestFile(t *testing.T) {
 	require.Contains(t, j.logged(), "level=WARN")
 	r, err := b.Refresh(t.Context())
 	require.ErrorContains(t, err, "not kept")
+	require.Contains(t, j.logged(), "refreshed, but not kept for the next start")
+	require.NotContains(t, j.logged(), "the refresh failed")
 	require.Equal(t, err, r.Err)
 	require.True(t, r.Changed)
 	require.Equal(t, today, r.Info.Fetched)

@@ -179,7 +179,7 @@ func (c *Custom) Quote(ctx context.Context, q humanhours.PriceQuery) (humanhours
 	quote, err := c.underneath(ctx, q)
 	base, ok := routed(q.Model)
 	if err != nil || !ok || quote.Unpriced == "" && quote.Price.Model == q.Model {
-		return quote, err
+		return t.preferred(q, quote), err
 	}
 	// The book under this one has no row for the id with its routing suffix. What the operator says of the base goes first.
 	q.Model = base
@@ -188,14 +188,28 @@ func (c *Custom) Quote(ctx context.Context, q humanhours.PriceQuery) (humanhours
 	case found:
 		quote = own
 	case q.Model == base:
-		return quote, nil
+		quote = t.preferred(q, quote)
 	default:
 		if quote, err = c.underneath(ctx, q); err != nil {
 			return quote, err
 		}
+		quote = t.preferred(q, quote)
 	}
 	quote.Estimated = quote.Unpriced == ""
 	return quote, nil
+}
+
+// preferred is quote, or the operator's price of the model that the book under this one has priced q as, where that is another: a listing has
+// aliases too.
+func (t *customTable) preferred(q humanhours.PriceQuery, quote humanhours.Quote) humanhours.Quote {
+	if quote.Unpriced != "" || quote.Price.Model == q.Model {
+		return quote
+	}
+	q.Model = quote.Price.Model
+	if own, found := t.own(&q); found {
+		return own
+	}
+	return quote
 }
 
 func (c *Custom) underneath(ctx context.Context, q humanhours.PriceQuery) (humanhours.Quote, error) {

@@ -161,3 +161,24 @@ func TestCustomReplace(t *testing.T) {
 	wg.Wait()
 	require.Equal(t, "2", input(t, c, "x"))
 }
+
+// TestCustomBehindAnAliasOfTheListing: what the listing prices as another model has the operator's price of that model.
+func TestCustomBehindAnAliasOfTheListing(t *testing.T) {
+	under := good(t, list(model("m", `"prompt":"1","completion":"1"`), `{"id":"~latest","alias_target":{"slug":"m"},"pricing":{"prompt":"1","completion":"1"}}`))
+	c, err := NewCustom(under, []CustomPrice{own("acme", "2026-06-01", "m", "0.5")}, nil)
+	require.NoError(t, err)
+	for _, tc := range []struct {
+		org, model, at, want, currency string
+		estimated                      bool
+	}{
+		{"acme", "~latest", "2026-06-01", "0.5", "EUR", false},
+		{"acme", "~latest:nitro", "2026-06-01", "0.5", "EUR", true},
+		{"acme", "m:nitro", "2026-06-01", "0.5", "EUR", true},
+		{"acme", "~latest", "2026-05-31", "1", "USD", false},
+		{"umbrella", "~latest", "2026-06-01", "1", "USD", false},
+	} {
+		q := quote(t, c, humanhours.PriceQuery{Org: tc.org, Model: tc.model, At: date(tc.at)})
+		require.Equal(t, []string{tc.want, tc.currency, "m"}, []string{text(q.Price.Input), q.Price.Currency, q.Price.Model}, "%+v", tc)
+		require.Equal(t, tc.estimated, q.Estimated, "%+v", tc)
+	}
+}

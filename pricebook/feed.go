@@ -213,9 +213,12 @@ func (f *feed[T]) refreshInTurn(ctx context.Context) (Report, bool) {
 // tell logs a report and gives it to the hook.
 func (f *feed[T]) tell(ctx context.Context, r Report) {
 	attrs := []any{"of", f.name, "version", r.Info.Version, "date", r.Info.Date.Format(time.DateOnly)}
-	if r.Err != nil {
+	switch {
+	case r.Err != nil && r.Info.Fetched.Equal(r.At):
+		f.logger.ErrorContext(ctx, "pricebook: refreshed, but not kept for the next start", append(attrs, "error", r.Err)...)
+	case r.Err != nil:
 		f.logger.ErrorContext(ctx, "pricebook: the refresh failed", append(attrs, "age", r.At.Sub(r.Info.Fetched), "error", r.Err)...)
-	} else {
+	default:
 		f.logger.InfoContext(ctx, "pricebook: refreshed", append(attrs, "changed", r.Changed, "new", r.New, "gone", r.Gone,
 			"repriced", r.Repriced, "held", len(r.Held))...)
 	}

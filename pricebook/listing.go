@@ -70,9 +70,47 @@ func follow(address, next string) (string, error) {
 	return to.String(), nil
 }
 
+// maxRows is how many rows one answer may have: hundreds of times what there are, and few enough for the memory.
+const maxRows = 100_000
+
+// rowList is the items of a JSON array. They share the memory of the answer.
+type rowList []json.RawMessage
+
+var errTooManyRows = fmt.Errorf("the listing has more than %d rows", maxRows)
+
+// UnmarshalJSON implements json.Unmarshaler. Package json would make millions of items before anybody counts them.
+func (l *rowList) UnmarshalJSON(data []byte) error {
+	if data[0] != '[' {
+		var list []json.RawMessage
+		return json.Unmarshal(data, &list) // null, or says what it is instead
+	}
+	level, inString, start := 0, false, 1
+	for i := 1; i < len(data); i++ {
+		switch c := data[i]; {
+		case inString && c == '\\':
+			i++
+		case c == '"':
+			inString = !inString
+		case inString:
+		case level == 0 && (c == ',' || c == ']'):
+			if item := bytes.TrimSpace(data[start:i]); len(item) > 0 {
+				*l = append(*l, item)
+			}
+			if start = i + 1; len(*l) > maxRows {
+				return errTooManyRows
+			}
+		case c == '{' || c == '[':
+			level++
+		case c == '}' || c == ']':
+			level--
+		}
+	}
+	return nil
+}
+
 // page is one answer of the feed.
 type page struct {
-	Data  []json.RawMessage
+	Data  rowList
 	next  string // the address of the next page; empty: this is the last
 	total int    // how many rows all pages have; 0: it does not say
 }
@@ -113,6 +151,8 @@ func decodeFeed(body []byte, v any) error {
 	switch {
 	case err == nil:
 		return nil
+	case errors.Is(err, errTooManyRows):
+		return err
 	case text[0] != '{':
 		return fmt.Errorf("the answer is not a JSON object: it starts with %q", text[:min(len(text), 40)])
 	case errors.As(err, &wrongType):

@@ -314,6 +314,9 @@ func (r *row) parsePrices(m map[string]json.RawMessage, text []byte) (base tarif
 	if raw := m["overrides"]; !absent(raw) && json.Unmarshal(raw, &list) != nil {
 		return base, factor, text, "overrides is not a list"
 	}
+	if len(list) > maxOverrides {
+		return base, factor, text, fmt.Sprintf("has %d overrides, more than %d", len(list), maxOverrides)
+	}
 	paid := base.paid()
 	for _, raw := range list {
 		o, newer, fault := parseOverride(raw)
@@ -353,6 +356,9 @@ func (r *row) parsePrices(m map[string]json.RawMessage, text []byte) (base tarif
 	return base, factor, text, ""
 }
 
+// maxOverrides is how many a model may have: each quote goes through them.
+const maxOverrides = 100
+
 // maxDiscountPlaces keeps a price with its discount taken off within 64 digits.
 const maxDiscountPlaces = 18
 
@@ -378,16 +384,11 @@ func (r *row) quote(q *humanhours.PriceQuery, quote *humanhours.Quote) {
 	quote.Price, quote.Estimated = r.price, r.newer
 	for i := range r.overrides {
 		o := &r.overrides[i]
-		if o.tiered {
-			reached := q.Usage.PromptTokens() > o.minPrompt
-			if q.Totals {
-				quote.Estimated = quote.Estimated || reached
-			}
-			if q.Totals || !reached {
-				continue
-			}
-		}
-		if o.holdAt(q.At) {
+		switch {
+		case o.tiered && q.Usage.PromptTokens() <= o.minPrompt, !o.holdAt(q.At):
+		case o.tiered && q.Totals:
+			quote.Estimated = true // some call of the run may have been so large
+		default:
 			o.prices.onto(&quote.Price)
 		}
 	}

@@ -134,7 +134,8 @@ func TestOverrides(t *testing.T) {
 		{name: "totals at the threshold are exact", overrides: `{"min_prompt_tokens":100,"prompt":"2"}`, usage: in(100), totals: true, want: "1"},
 		{name: "totals over the lowest threshold", overrides: `{"min_prompt_tokens":500,"prompt":"2"},{"min_prompt_tokens":100,"prompt":"2"}`, usage: in(101), totals: true, want: "1", estimated: true},
 		{name: "totals and the time of the day", overrides: `{"utc_start":1200,"utc_end":1300,"prompt":"2"}`, usage: in(101), totals: true, want: "2"},
-		{name: "totals, a threshold at another time", overrides: `{"min_prompt_tokens":100,"utc_start":1300,"utc_end":1400,"prompt":"2"}`, usage: in(101), totals: true, want: "1", estimated: true},
+		{name: "totals, a threshold at another time", overrides: `{"min_prompt_tokens":100,"utc_start":1300,"utc_end":1400,"prompt":"2"}`, usage: in(101), totals: true, want: "1"},
+		{name: "totals, a threshold at this time", overrides: `{"min_prompt_tokens":100,"utc_start":1200,"utc_end":1300,"prompt":"2"}`, usage: in(101), totals: true, want: "1", estimated: true},
 
 		{name: "before the window", overrides: `{"utc_start":400,"utc_end":600,"prompt":"2"}`, at: at("2026-11-25T03:59:59.999Z"), want: "1"},
 		{name: "start of the window", overrides: `{"utc_start":400,"utc_end":600,"prompt":"2"}`, at: at("2026-11-25T04:00:00Z"), want: "2"},

@@ -121,7 +121,11 @@ func newRateEdition(days []*RateTable, base *RateTable, fetched time.Time) *rate
 	e := &rateEdition{days: days, base: base, tables: sortTables(base, days)}
 	newest := e.tables[len(e.tables)-1]
 	sum := sha256.New()
-	for _, t := range e.tables {
+	hashed := days // of base too there would be another version with each release, and its file would not fit
+	if len(hashed) == 0 {
+		hashed = e.tables
+	}
+	for _, t := range hashed {
 		sum.Write(t.appendTo(nil))
 	}
 	e.info = Info{
@@ -169,14 +173,21 @@ func (e *rateEdition) rate(from, to string, at time.Time) (rate humanhours.Excha
 // maxAhead is how far in the future a day of rates may be: clocks differ, and days begin elsewhere first.
 const maxAhead = 48 * time.Hour
 
+// maxBehind is how old the last day of a file of rates may be. There are days without rates, but not weeks.
+const maxBehind = 30 * 24 * time.Hour
+
 // merge adds days that were fetched at some time.
 func (e *rateEdition) merge(fetched []*RateTable, held []Held, at time.Time) (*rateEdition, Report, error) {
 	fail := func(format string, args ...any) (*rateEdition, Report, error) {
 		return nil, Report{}, fmt.Errorf(format, args...)
 	}
+	fetched = fetched[max(0, len(fetched)-maxDays):] // what is older would not be kept
 	newest := fetched[len(fetched)-1]
-	if newest.date.After(at.Add(maxAhead)) {
+	switch {
+	case newest.date.After(at.Add(maxAhead)):
 		return fail("the rates are of %s, which is in the future", newest.date.Format(time.DateOnly))
+	case newest.date.Before(at.Truncate(24 * time.Hour).Add(-maxBehind)):
+		return fail("the rates are of %s at the latest: the feed stands still", newest.date.Format(time.DateOnly))
 	}
 	if len(e.days) > 0 {
 		if last := e.days[len(e.days)-1]; 3*len(newest.rates) < 2*len(last.rates) {
@@ -250,6 +261,7 @@ func (e *rateEdition) encode() []byte {
 func decodeRates(data []byte, base *RateTable) (*rateEdition, error) {
 	var file struct {
 		Base    string
+		Version string
 		Fetched time.Time
 		Days    map[string]map[string]string
 	}
@@ -283,5 +295,9 @@ func decodeRates(data []byte, base *RateTable) (*rateEdition, error) {
 	if base.date.After(fetched) {
 		fetched = base.date // so that the file is used also with the base of a later release
 	}
-	return newRateEdition(days, base, fetched), nil
+	e := newRateEdition(days, base, fetched)
+	if e.info.Version != file.Version {
+		return nil, fmt.Errorf("the version is %s, but the days are those of %s", file.Version, e.info.Version)
+	}
+	return e, nil
 }

@@ -271,3 +271,50 @@ func TestRatesAreMergedAndKept(t *testing.T) {
 	require.Equal(t, string(kept), string(again.feed.edition().encode()))
 	require.Equal(t, b.Info(), again.Info())
 }
+
+// TestManyDaysOfRates: a whole history, or what pretends to be one, is read in its time, and the latest days are kept.
+func TestManyDaysOfRates(t *testing.T) {
+	s := newSite(t)
+	days := make([]string, 20_000)
+	for i := range days {
+		days[i] = today.AddDate(0, 0, -i).Format(time.DateOnly) + " USD=1.08 JPY=163 GBP=0.83"
+	}
+	s.say(ecb(days...))
+	b, _ := newRates(t, RatesConfig{URL: s.URL})
+	r, err := b.Refresh(t.Context())
+	require.NoError(t, err)
+	require.Equal(t, maxDays, r.New, "and not all of them were merged first")
+	require.Equal(t, "0.925925925925926 of "+today.AddDate(0, 0, -1).Format(time.DateOnly), rate(t, b, "USD", "EUR", today.AddDate(0, 0, -1)))
+}
+
+// TestRatesOfAFeedThatStandsStill are refused, however well they read.
+func TestRatesOfAFeedThatStandsStill(t *testing.T) {
+	s := newSite(t)
+	b, _ := newRates(t, RatesConfig{URL: s.URL})
+	for age, ok := range map[int]bool{30: true, 32: false, 9000: false} {
+		s.say(ecb(today.AddDate(0, 0, -age).Format(time.DateOnly) + strings.TrimPrefix(tuesday, "2026-11-24")))
+		_, err := b.Refresh(t.Context())
+		require.Equal(t, ok, err == nil, "%d days: %v", age, err)
+	}
+}
+
+// TestAFileOfRatesThatWasChanged is not believed, and one of before the embedded table was renewed is.
+func TestAFileOfRatesThatWasChanged(t *testing.T) {
+	s := newSite(t)
+	s.say(ecb(tuesday))
+	file := filepath.Join(t.TempDir(), "rates.json")
+	b, _ := newRates(t, RatesConfig{URL: s.URL, File: file})
+	_, err := b.Refresh(t.Context())
+	require.NoError(t, err)
+	newer := *SnapshotRates()
+	newer.date = newer.date.AddDate(0, 0, 20)
+	again, j := newRates(t, RatesConfig{URL: s.URL, File: file, Base: &newer})
+	require.Equal(t, "1.0823 of 2026-11-24", rate(t, again, "EUR", "USD", today), j.logged())
+
+	data, err := os.ReadFile(file)
+	require.NoError(t, err)
+	require.NoError(t, os.WriteFile(file, []byte(strings.Replace(string(data), "1.0823", "10823", 1)), 0o600))
+	changed, j := newRates(t, RatesConfig{URL: s.URL, File: file})
+	require.Equal(t, SnapshotRates().Date(), changed.Info().Date)
+	require.Contains(t, j.logged(), "but the days are those of")
+}

@@ -26,10 +26,11 @@ type Static struct {
 	rows     map[string]*row
 	currency string
 	info     Info
+	past     map[string]*row // of models without a price, the last that they had
 }
 
-// Info says which edition of a list a book holds. For rates, Models is the number of currencies. Equal content has an equal Version. Fetched is when the list was last seen at its
-// source, of an embedded one its Date.
+// Info says which edition of a list a book holds. Equal content has an equal Version. Fetched is when the list was last seen at its source, of
+// an embedded one its Date. For rates, Models is the number of currencies.
 type Info = humanhours.PriceBookInfo
 
 // newStatic makes an edition of rows, which it takes over. It sets the version.
