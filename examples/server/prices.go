@@ -74,13 +74,12 @@ const firstRefresh = 5 * time.Second
 // start refreshes from now on, until ctx ends, and waits a little for the first time. The returned function waits for the end.
 func (s *prices) start(ctx context.Context) (wait func()) {
 	doneBook, doneRates := s.book.Start(ctx), s.rates.Start(ctx)
-	patience := time.NewTimer(firstRefresh)
-	defer patience.Stop()
+	patience, stop := context.WithTimeout(ctx, firstRefresh)
+	defer stop()
 	for range 2 {
 		select {
 		case <-s.first:
-		case <-patience.C:
-		case <-ctx.Done():
+		case <-patience.Done():
 		}
 	}
 	return func() {

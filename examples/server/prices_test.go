@@ -1,9 +1,11 @@
 package main
 
 import (
+	"context"
 	"encoding/json"
 	"fmt"
 	"io"
+	"log/slog"
 	"net/http"
 	"net/http/httptest"
 	"path/filepath"
@@ -14,21 +16,21 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/humanhours/humanhours-go"
 	"github.com/humanhours/humanhours-go/pricebook"
 )
 
-// feeds serves a price list of the models that the program knows, each at a price of its own, and exchange rates.
+// feeds serves a price list of the models that the program knows and a new one, and exchange rates.
 func feeds(t *testing.T) (prices, rates string) {
 	t.Helper()
-	list := "example/new"
-	for id := range pricebook.Snapshot().Models() {
-		list += "\n" + id
+	known := pricebook.Snapshot()
+	rows := []map[string]any{
+		{"id": "example/new", "pricing": map[string]string{"prompt": "0.000002", "completion": "0.00001", "input_cache_read": "0.0000002"}},
 	}
-	var rows []map[string]any
-	for id := range strings.Lines(list) {
-		price := map[string]string{"prompt": "-1", "completion": "-1"} // a dynamic price is never a jump
-		if id = strings.TrimSpace(id); id == "example/new" {
-			price = map[string]string{"prompt": "0.000002", "completion": "0.00001", "input_cache_read": "0.0000002"}
+	for id := range known.Models() {
+		price := map[string]string{"prompt": "-1", "completion": "-1"}
+		if q, err := known.Quote(t.Context(), humanhours.PriceQuery{Model: id, Totals: true}); err == nil && q.Unpriced == "" {
+			price = map[string]string{"prompt": q.Price.Input.Decimal.String(), "completion": q.Price.Output.Decimal.String()}
 		}
 		rows = append(rows, map[string]any{"id": id, "pricing": price})
 	}
@@ -98,6 +100,32 @@ func TestRefreshPricesWithoutNetwork(t *testing.T) {
 	response, answer := s.post(t, key, strings.NewReader(example))
 	require.Equal(t, http.StatusCreated, response.StatusCode, answer)
 	require.NoError(t, s.stop())
+}
+
+// Feeds that hang, both of them, do not keep the server from starting.
+func TestRefreshPricesDoesNotHoldUpTheStart(t *testing.T) {
+	stop := make(chan struct{})
+	hangs := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		select {
+		case <-stop:
+		case <-r.Context().Done():
+		}
+	}))
+	t.Cleanup(hangs.Close)
+	t.Cleanup(func() { close(stop) })
+	p, err := newPrices(priceFlags{pricesURL: hangs.URL, ratesURL: hangs.URL}, "", slog.New(slog.DiscardHandler))
+	require.NoError(t, err)
+	ctx, cancel := context.WithCancel(t.Context())
+	started := make(chan func())
+	go func() { started <- p.start(ctx) }()
+	select {
+	case wait := <-started:
+		cancel()
+		wait()
+	case <-time.After(4 * firstRefresh): // the clients give up after 30 seconds
+		cancel()
+		t.Fatal("the start waits for the feeds")
+	}
 }
 
 func TestPriceFlags(t *testing.T) {
