@@ -14,10 +14,10 @@ import (
 	"github.com/humanhours/humanhours-go/store"
 )
 
-// maxGroup is how many entries one script call has at most. A script blocks all of Redis while it runs.
+// maxGroup is how many entries a group has at most. A script blocks all of Redis while it runs.
 const maxGroup = 256
 
-// maxRecords is how many bytes of records one call has, unless a single one is larger. They go into one chunk, which has less than 16,000
+// maxRecords is how many bytes of records one section has, unless a single one is larger. They go into one chunk, which has less than 16,000
 // bytes before, and in which a record begins below 65,536.
 const maxRecords = 32 << 10
 
@@ -47,10 +47,10 @@ const (
 	mismatched = 'm'
 	refused    = 'q'
 	full       = 'o'
-	lost       = 'g' // of the whole call
+	lost       = 'g' // of the whole section
 )
 
-// class is what the entries of one script call have in common.
+// class is what the entries of one section of a script call have in common.
 type class struct {
 	month   int64
 	cap     int64 // 0: none
@@ -307,48 +307,36 @@ func monthNumber(m humanhours.Month) int64 { return int64(m.Year)*12 + int64(m.M
 // instant is t as it comes back: whole milliseconds in UTC.
 func instant(t time.Time) time.Time { return time.UnixMilli(t.UnixMilli()).UTC() }
 
-// flush appends a group: in one round, but for entries with an id or a key that another one of the group has, which wait until
-// it is known what became of that one. It tries once: whoever has an error that may pass comes again.
+// flush appends a group with one script call for each org, all in one pipeline. It tries once: whoever has an error that may pass comes again.
 func (s *Store) flush(items []*prepared) []error {
 	ctx, cancel := context.WithTimeout(context.Background(), s.cfg.Timeout)
 	defer cancel()
 	errs := make([]error, len(items))
-	left := make([]int, len(items))
-	for i := range left {
-		left[i] = i
+	batches := batchesOf(items)
+	calls := make([]call, len(batches))
+	pending := make([]*call, len(batches))
+	for i, b := range batches {
+		base := s.base(b.org)
+		calls[i] = call{script: s.scripts.append, keys: []string{base, base + metaKey}, args: b.arguments(items)}
+		pending[i] = &calls[i]
 	}
-	var failed map[string]error // by org
-	for len(left) > 0 {
-		batches, later := batchesOf(items, left)
-		calls := make([]call, len(batches))
-		pending := make([]*call, len(batches))
-		for i, b := range batches {
-			base := s.base(b.org)
-			calls[i] = call{script: s.scripts.append, keys: []string{base, base + metaKey}, args: b.arguments(items)}
-			pending[i] = &calls[i]
-		}
-		s.client.send(ctx, pending)
-		for i, b := range batches {
-			if err := s.take(b, calls[i], items, errs); err != nil {
-				if passing(calls[i].err) {
-					err = &transient{err}
-				}
-				for _, at := range b.index {
-					errs[at] = err
-				}
-				if failed == nil {
-					failed = make(map[string]error)
-				}
-				failed[b.org] = err
+	s.client.send(ctx, pending)
+	for i, b := range batches {
+		for j, answered := range b.answers(calls[i]) {
+			section := b.sections[j]
+			err, ok := answered.(error)
+			switch {
+			case !ok:
+				err = s.take(b.org, section, answered, items, errs)
+			case passing(err):
+				err = &transient{err}
 			}
-		}
-		left = later[:0]
-		for _, at := range later {
-			if err := failed[items[at].org]; err != nil {
-				errs[at] = err // or it would overtake the one that it waits for
+			if err == nil {
 				continue
 			}
-			left = append(left, at)
+			for _, at := range section.index {
+				errs[at] = err
+			}
 		}
 	}
 	return errs
@@ -356,7 +344,13 @@ func (s *Store) flush(items []*prepared) []error {
 
 // batch is the entries of one script call.
 type batch struct {
-	org   string
+	org      string
+	sections []*section
+	held     map[string]int // the last section with an id or a key; nil: the group has one entry
+}
+
+// section is entries of a call that share a class and have different ids. Each section finds what those before it have stored.
+type section struct {
 	class class
 	index []int // of the items
 	bytes int
@@ -364,60 +358,89 @@ type batch struct {
 	repeats bool
 }
 
-// batchesOf divides items into calls, in order, and says which have to wait: those with an id of another one, or with a key of one
-// that goes with another call.
-func batchesOf(items []*prepared, which []int) (batches []*batch, later []int) {
-	type taken struct{ org, name string }
-	var seen map[taken]*batch // by id and by key; nil: of one that has to wait
-	if len(which) > 1 {
-		seen = make(map[taken]*batch, 2*len(which))
-	}
-	open := make(map[string][]*batch, 1) // of each org, in order
-	for _, i := range which {
-		p := items[i]
-		b := openFor(open[p.org], p)
-		repeated := false
-		if seen != nil {
-			id, key := taken{p.org, p.id}, taken{p.org, "\x02" + p.key} // no field of an id begins like this
-			_, again := seen[id]
-			holder, sameKey := seen[key]
-			repeated = sameKey && p.key != ""
-			if again || repeated && (holder == nil || holder != b) {
-				seen[id], seen[key] = nil, nil
-				later = append(later, i)
-				continue
-			}
-		}
+// batchesOf divides items into calls, one for each org.
+func batchesOf(items []*prepared) []*batch {
+	var batches []*batch
+	of := make(map[string]*batch, 1)
+	for i, p := range items {
+		b := of[p.org]
 		if b == nil {
-			b = &batch{org: p.org, class: p.class}
-			batches = append(batches, b)
-			open[p.org] = append(open[p.org], b)
+			b = &batch{org: p.org}
+			if len(items) > 1 {
+				b.held = make(map[string]int, 2*len(items))
+			}
+			batches, of[p.org] = append(batches, b), b
 		}
-		if seen != nil {
-			seen[taken{p.org, p.id}], seen[taken{p.org, "\x02" + p.key}] = b, b
-		}
-		b.repeats = b.repeats || repeated
-		b.index = append(b.index, i)
-		b.bytes += len(p.body)
+		b.add(i, p)
 	}
-	return batches, later
+	return batches
 }
 
-// openFor returns the batch of an org that takes p; nil: it needs a new one.
-func openFor(of []*batch, p *prepared) *batch {
-	for j := len(of) - 1; j >= 0; j-- {
-		if b := of[j]; b.class == p.class && len(b.index) < maxGroup && b.bytes+len(p.body) <= maxRecords {
-			return b
+// add puts an item into a section that is not before another one with its key, and behind the last one with its id.
+func (b *batch) add(i int, p *prepared) {
+	key := "\x02" + p.key // no field of an id begins like this
+	first, holder := 0, -1
+	if at, ok := b.held[p.id]; ok {
+		first = at + 1
+	}
+	if at, ok := b.held[key]; ok && p.key != "" {
+		first, holder = max(first, at), at
+	}
+	at := b.open(p, first)
+	if at < 0 {
+		at = len(b.sections)
+		b.sections = append(b.sections, &section{class: p.class})
+	}
+	if b.held != nil {
+		b.held[p.id], b.held[key] = at, at
+	}
+	into := b.sections[at]
+	into.repeats = into.repeats || holder == at
+	into.index = append(into.index, i)
+	into.bytes += len(p.body)
+}
+
+// open returns a section from first on that takes p; -1: it needs a new one.
+func (b *batch) open(p *prepared, first int) int {
+	for at := len(b.sections) - 1; at >= first; at-- {
+		if in := b.sections[at]; in.class == p.class && in.bytes+len(p.body) <= maxRecords {
+			return at
 		}
 		if p.class.cap > 0 {
 			break // a cap is used up in order
 		}
 	}
-	return nil
+	return -1
 }
 
 // arguments are those of append.lua.
 func (b *batch) arguments(items []*prepared) []any {
+	if len(b.sections) == 1 {
+		return b.sections[0].arguments(items)
+	}
+	var args []any
+	for _, in := range b.sections {
+		args = append(args, in.arguments(items)...)
+	}
+	return args
+}
+
+// answers are those of the sections; an error is one of Redis.
+func (b *batch) answers(c call) []any {
+	list, ok := c.answer.([]any)
+	switch {
+	case c.err != nil:
+		return slices.Repeat([]any{c.err}, len(b.sections))
+	case len(b.sections) == 1:
+		return []any{c.answer}
+	case !ok || len(list) != len(b.sections):
+		return make([]any, len(b.sections)) // no answer that take knows
+	}
+	return list
+}
+
+// arguments are those of append.lua for a section.
+func (b *section) arguments(items []*prepared) []any {
 	const fixed = 16
 	n := len(b.index)
 	args := make([]any, fixed+2*n)
@@ -458,18 +481,15 @@ func (b *batch) arguments(items []*prepared) []any {
 
 var errAnswer = errors.New("redis: the script gave an answer that this release does not know")
 
-// take reads the answer of append.lua.
-func (s *Store) take(b *batch, c call, items []*prepared, errs []error) error {
-	if c.err != nil {
-		return c.err
-	}
-	if c.answer == "c" {
+// take reads the answer of append.lua for a section.
+func (s *Store) take(org string, b *section, answered any, items []*prepared, errs []error) error {
+	if answered == "c" {
 		for _, at := range b.index {
 			items[at].letter = created
 		}
 		return nil
 	}
-	answer, ok := c.answer.([]any)
+	answer, ok := answered.([]any)
 	if !ok || len(answer) == 0 {
 		return errAnswer
 	}
@@ -496,7 +516,7 @@ func (s *Store) take(b *batch, c call, items []*prepared, errs []error) error {
 				return err
 			}
 			extras = extras[1:]
-			event, err := s.event(b.org, extra)
+			event, err := s.event(org, extra)
 			if err == nil && p.letter == known && idField(event.ID) != p.id {
 				err = errGone
 			}

@@ -12,7 +12,7 @@ func (s *Store) BareAppend(entry *humanhours.Entry) (func(context.Context) error
 	if err := s.prepare(items[0], entry); err != nil {
 		return nil, err
 	}
-	batches, _ := batchesOf(items, []int{0})
+	batches := batchesOf(items)
 	base, args := s.base(entry.Event.Org), batches[0].arguments(items)
 	keys := []string{base, base + metaKey}
 	return func(ctx context.Context) error {

@@ -580,6 +580,61 @@ func TestRepeatedKeysAreOneCall(t *testing.T) {
 	}
 }
 
+// Entries of one org that differ in the month, the week, having a key or being of a test are one call all the same, and each finds what those
+// before it have stored.
+func TestAnyGroupOfAnOrgIsOneCall(t *testing.T) {
+	server := redistest.Start(t)
+	client, prefix, ctx := server.Client(t), fresh(), t.Context()
+	s := open(t, client, prefix)
+	require.NoError(t, s.Append(ctx, []humanhours.Entry{keyedEntry("acme", 1000)})[0].Err) // the script is loaded
+	server.Must(t, "CONFIG", "RESETSTAT")
+	group := make([]humanhours.Entry, 24)
+	for i := range group {
+		e := keyedEntry("acme", i)
+		e.At = e.At.AddDate(0, i%2, 0)
+		e.Event.ReceivedAt, e.Event.OccurredAt = e.At, e.At.AddDate(0, 0, -7*(i%4))
+		e.Event.Test = i%6 == 5
+		if i%3 == 0 {
+			e.Key, e.Window, e.Fingerprint = "", 0, humanhours.Fingerprint{}
+		}
+		group[i] = e
+	}
+	group[20].Key, group[20].Fingerprint = group[1].Key, group[1].Fingerprint // of another month and week
+	group[21].Event.ID = group[2].Event.ID
+	group[22].Event.ID = group[22%3+3].Event.ID // of one with another class
+	for i, got := range s.Append(ctx, group) {
+		require.NoError(t, got.Err, "entry %d", i)
+		want := map[int]int{20: 1, 21: 2, 22: 4}[i]
+		if want == 0 {
+			want = i
+		}
+		require.Equal(t, i == 20, got.Replayed, "entry %d", i)
+		require.True(t, got.Event.Equal(&group[want].Event), "entry %d", i)
+	}
+	stats, err := client.Info(ctx, "commandstats").Result()
+	require.NoError(t, err)
+	require.Contains(t, stats, "cmdstat_evalsha:calls=1,")
+}
+
+// What keeps one section of a call from being stored keeps back no other.
+func TestSectionsFailAlone(t *testing.T) {
+	client, prefix, ctx := redistest.Start(t).Client(t), fresh(), t.Context()
+	s := open(t, client, prefix)
+	june := keyedEntry("acme", 1)
+	june.At = june.At.AddDate(0, 1, 0)
+	group := []humanhours.Entry{keyedEntry("acme", 0), june, keyedEntry("acme", 2)}
+	require.NoError(t, client.HSet(ctx, prefix+"{acme}:u", 2026*12+5, "many").Err()) // June's counter is none
+	got := s.Append(ctx, group)
+	require.NoError(t, got[0].Err)
+	require.ErrorContains(t, got[1].Err, "not an integer")
+	require.NoError(t, got[2].Err)
+	for i := range group {
+		_, found, err := s.Event(ctx, "acme", group[i].Event.ID)
+		require.NoError(t, err)
+		require.Equal(t, i != 1, found, "entry %d", i)
+	}
+}
+
 // Where the first of a key cannot be counted, nothing is stored that the others could replay.
 func TestRepeatedKeysOfAFullCounter(t *testing.T) {
 	client, prefix, ctx := redistest.Start(t).Client(t), fresh(), t.Context()

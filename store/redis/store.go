@@ -1,8 +1,7 @@
 // Package redis keeps events, orgs and API keys in Redis 6.2 or later, single, with Sentinel or as a Cluster, and limits rates
 // there: the store of a service that runs on more than one machine. Any number of processes may share it.
 //
-// An Append is one script call for each org, in one pipeline, and everything of an org is in one hash slot (entries that differ in kind, such as in
-// the month or the week, or in having a key, are calls of their own in that pipeline): an event, its place in the
+// An Append is one script call for each org, in one pipeline, and everything of an org is in one hash slot: an event, its place in the
 // indices, its idempotency key and the counter of its month are written in one step or not at all. Different orgs spread over a
 // cluster. Concurrent Appends share a call (group commit). How safe an answered event is depends on how Redis is set up:
 // docs/operations.md says what each setting can lose.
