@@ -138,6 +138,8 @@ type APIKey struct {
 	Scopes    Scopes    `json:"scopes"`              // zero: all
 	CreatedAt time.Time `json:"created_at"`          // UTC, milliseconds
 	RevokedAt time.Time `json:"revoked_at,omitzero"` // zero: not revoked
+	// LastUsedAt is when the key was last seen to be used, to about KeysConfig.LastUsedEvery; zero: never.
+	LastUsedAt time.Time `json:"last_used_at,omitzero"`
 }
 
 // KeyHash is the SHA-256 of a key.
@@ -172,6 +174,10 @@ type KeyStore interface {
 	// RevokeKey marks a key as revoked at a time and returns it; false when there is none. Revoking again changes
 	// nothing: the first time stays.
 	RevokeKey(ctx context.Context, id string, at time.Time) (APIKey, bool, error)
+
+	// TouchKey records that a key was used at a time. LastUsedAt never goes back; revoked keys are touched too; an id that there is no key
+	// of is no error. PutKey stores a key with its LastUsedAt.
+	TouchKey(ctx context.Context, id string, at time.Time) error
 }
 
 // KeysConfig configures Keys. The zero value is right for production.

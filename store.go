@@ -46,6 +46,11 @@ import (
 //   - No reference to a caller's slice is kept, and none of the store's own is handed out.
 //   - Events are immutable: what was answered once is answered ever after.
 //
+// # Agents
+//
+//   - Agents returns each agent that a stored event names once, with the first and the last instant of occurrence of its events, ordered by id; those of test events apart.
+//   - An agent is recorded in the same step as its event: an entry that is refused, replayed or failed changes nothing about agents.
+//
 // # Reading
 //
 //   - Events yields each matching event once, in the order that was asked for, whatever the order in which they came.
@@ -79,6 +84,17 @@ type Store interface {
 
 	// Usage returns how many events of org count for a month.
 	Usage(ctx context.Context, org string, month Month) (int64, error)
+
+	// Agents returns the agents that live events of org name, or with test those that test events name. An event that is deleted because
+	// of its age leaves its agent as it is.
+	Agents(ctx context.Context, org string, test bool) ([]AgentSeen, error)
+}
+
+// AgentSeen is an agent that has events.
+type AgentSeen struct {
+	ID    string
+	First time.Time // least OccurredAt of its events, UTC, whole milliseconds
+	Last  time.Time // greatest OccurredAt of its events
 }
 
 // Entry is an event on its way into a Store. Stores may rely on its event: texts but for Org are valid UTF-8, metadata is

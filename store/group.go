@@ -129,3 +129,8 @@ func (g *Group) Events(ctx context.Context, q humanhours.EventQuery) iter.Seq2[h
 func (g *Group) Usage(ctx context.Context, org string, month humanhours.Month) (int64, error) {
 	return g.inner.Usage(ctx, org, month)
 }
+
+// Agents implements humanhours.Store.
+func (g *Group) Agents(ctx context.Context, org string, test bool) ([]humanhours.AgentSeen, error) {
+	return g.inner.Agents(ctx, org, test)
+}

@@ -26,7 +26,9 @@ func (s *Store) PutKey(ctx context.Context, key humanhours.APIKey) (humanhours.A
 	if there, ok := s.keys.byID[key.ID]; ok {
 		return there, false, nil
 	}
-	key.CreatedAt = key.CreatedAt.UTC().Truncate(time.Millisecond)
+	for _, at := range []*time.Time{&key.CreatedAt, &key.RevokedAt, &key.LastUsedAt} {
+		*at = at.UTC().Truncate(time.Millisecond)
+	}
 	s.keys.byID[key.ID] = key
 	return key, true, nil
 }
@@ -77,4 +79,19 @@ func (s *Store) RevokeKey(ctx context.Context, id string, at time.Time) (humanho
 		s.keys.byID[id] = key
 	}
 	return key, ok, nil
+}
+
+// TouchKey implements humanhours.KeyStore.
+func (s *Store) TouchKey(ctx context.Context, id string, at time.Time) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	at = at.UTC().Truncate(time.Millisecond)
+	s.keys.mu.Lock()
+	defer s.keys.mu.Unlock()
+	if key, ok := s.keys.byID[id]; ok && at.After(key.LastUsedAt) {
+		key.LastUsedAt = at
+		s.keys.byID[id] = key
+	}
+	return nil
 }

@@ -9,6 +9,8 @@ import (
 	"encoding/json"
 	"fmt"
 	"iter"
+	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -47,9 +49,19 @@ type tenant struct {
 	byID     map[string]*record
 	keys     map[string]keyRecord
 	months   map[humanhours.Month]int64
+	agents   map[agent]*seen
 	occurred index
 	received index
 }
+
+// agent names an agent of live events, or of test events.
+type agent struct {
+	id   string
+	test bool
+}
+
+// seen is when an agent's events occurred, in Unix milliseconds.
+type seen struct{ first, last int64 }
 
 type record struct {
 	id                 string
@@ -85,6 +97,7 @@ func (s *Store) tenant(org string, create bool) *tenant {
 			byID:     make(map[string]*record),
 			keys:     make(map[string]keyRecord),
 			months:   make(map[humanhours.Month]int64),
+			agents:   make(map[agent]*seen),
 			occurred: index{at: func(r *record) int64 { return r.occurred }},
 			received: index{at: func(r *record) int64 { return r.received }},
 		}
@@ -135,10 +148,44 @@ func (t *tenant) append(entry *humanhours.Entry) humanhours.Appended {
 	t.byID[r.id] = r
 	t.occurred.insert(r)
 	t.received.insert(r)
+	t.see(agent{id: event.AgentID, test: event.Test}, r.occurred)
 	if entry.Key != "" {
 		t.keys[entry.Key] = keyRecord{event: r, fingerprint: entry.Fingerprint, until: entry.At.Add(entry.Window)}
 	}
 	return humanhours.Appended{Event: event.Clone()}
+}
+
+func (t *tenant) see(a agent, occurred int64) {
+	there := t.agents[a]
+	if there == nil {
+		a.id = strings.Clone(a.id) // or the map would keep the request alive that the id was cut from
+		t.agents[a] = &seen{first: occurred, last: occurred}
+		return
+	}
+	there.first, there.last = min(there.first, occurred), max(there.last, occurred)
+}
+
+// Agents implements humanhours.Store.
+func (s *Store) Agents(ctx context.Context, org string, test bool) ([]humanhours.AgentSeen, error) {
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	t := s.tenant(org, false)
+	if t == nil {
+		return nil, nil
+	}
+	var list []humanhours.AgentSeen
+	t.mu.Lock()
+	for a, when := range t.agents {
+		if a.test == test {
+			list = append(list, humanhours.AgentSeen{
+				ID: a.id, First: time.UnixMilli(when.first).UTC(), Last: time.UnixMilli(when.last).UTC(),
+			})
+		}
+	}
+	t.mu.Unlock()
+	slices.SortFunc(list, func(a, b humanhours.AgentSeen) int { return strings.Compare(a.ID, b.ID) })
+	return list, nil
 }
 
 // answer completes a with the event of r.

@@ -14,7 +14,7 @@ import (
 	"github.com/humanhours/humanhours-go/store"
 )
 
-// maxGroup is how many entries a group has at most. A script blocks all of Redis while it runs.
+// maxGroup is how many entries a group has at most. A script blocks all of Redis while it runs, and a byte says whose an entry is.
 const maxGroup = 256
 
 // maxRecords is how many bytes of records one section has, unless a single one is larger. They go into one chunk, which has less than 16,000
@@ -30,6 +30,7 @@ type prepared struct {
 	class class
 	id    string // field of the index
 	key   string // field of the idempotency key, or nothing
+	agent string // field of its agent
 	body  string // record
 
 	at, occurred, received int64
@@ -255,7 +256,7 @@ func (s *Store) prepare(p *prepared, entry *humanhours.Entry) error {
 	if err := entry.Check(); err != nil {
 		return err
 	}
-	p.org, p.id = entry.Event.Org, idField(entry.Event.ID)
+	p.org, p.id, p.agent = entry.Event.Org, idField(entry.Event.ID), agentField(entry.Event.AgentID, entry.Event.Test)
 	p.at, p.occurred, p.received = entry.At.UnixMilli(), entry.Event.OccurredAt.UnixMilli(), entry.Event.ReceivedAt.UnixMilli()
 	p.class = class{month: monthNumber(humanhours.MonthOf(entry.At)), counted: !entry.Event.Test, week: floorDiv(p.occurred, weekMS), bucket: noBucket}
 	if p.class.counted {
@@ -441,12 +442,13 @@ func (b *batch) answers(c call) []any {
 
 // arguments are those of append.lua for a section.
 func (b *section) arguments(items []*prepared) []any {
-	const fixed = 16
+	const fixed = 18
 	n := len(b.index)
-	args := make([]any, fixed+2*n)
+	args := make([]any, fixed+2*n, fixed+2*n+min(n, 8))
 	if b.class.bucket == noBucket {
 		args = args[:fixed+n]
 	}
+	agents := agentsOf{whose: make([]byte, 0, n)}
 	ats, records := make([]byte, 0, 6*n), make([]byte, 0, b.bytes)
 	p := items[b.index[0]]
 	from, to, first, latest, earliest := p.occurred, p.occurred, p.received, p.received, p.at
@@ -456,6 +458,7 @@ func (b *section) arguments(items []*prepared) []any {
 		earliest = min(earliest, p.at)
 		ats = appendInstant(ats, p.at)
 		records = append(records, p.body...)
+		agents.add(p.agent, p.occurred)
 		args[fixed+j] = p.id
 		if p.key != "" {
 			args[fixed+n+j] = p.key
@@ -474,8 +477,11 @@ func (b *section) arguments(items []*prepared) []any {
 	}
 	copy(args, []any{
 		n, b.class.month, counted, b.class.cap / limb, b.class.cap % limb, b.class.week, bucket, keep, from, to, first, latest,
-		ats, floorDiv(earliest, bucketMS), records, repeats,
+		ats, floorDiv(earliest, bucketMS), records, repeats, agents.spans(), agents.whose,
 	})
+	for _, field := range agents.fields {
+		args = append(args, field)
+	}
 	return args
 }
 

@@ -6,7 +6,8 @@
 --   8 how long that bucket is kept (ms)   9 10 first and last instant of occurrence   11 12 of receipt
 --   13 At of each, in six bytes           14 bucket of the earliest of them
 --   15 the records, one after the other   16 1 if some keys are of several entries
---   then twice n: field of the id, field of the key if they have any
+--   17 first and last instant of occurrence of each of their agents, in twice six bytes   18 whose agent's each entry is: a byte, from 0 on
+--   then n fields of ids, n of keys if they have any, and one of each agent
 -- Redis hashes every string that Lua gets or makes, so the records come as one and are not taken apart.
 -- Lua does not roll back, so of a section everything is read and decided before its first write, and nothing after it can fail for what is in the data.
 -- Numbers of Lua are doubles: counters are compared in two limbs and added by Redis.
@@ -26,12 +27,13 @@ end
 -- section appends the entries whose arguments begin behind o.
 local function section(o)
   local n, records = tonumber(ARGV[o + 1]), ARGV[o + 15]
-  local ids, keys = o + 17, o + 17 + n
   local keyed, counted, repeats = ARGV[o + 7] ~= '', ARGV[o + 3] == '1', ARGV[o + 16] == '1'
+  local ids, keys, spans = o + 19, o + 19 + n, ARGV[o + 17]
+  local agents, names = #spans / 12, keyed and keys + n or keys
 
   -- What is there already.
   local known = redis.call('HMGET', base .. ':i', unpack(ARGV, ids, ids + n - 1))
-  local meta = redis.call('HMGET', base .. ':m', 'n', 'b', 'so', 'sr', 't' .. ARGV[o + 6])
+  local meta = redis.call('HMGET', base .. ':m', 'n', 'b', 'so', 'sr', 't' .. ARGV[o + 6], 'r', unpack(ARGV, names, names + agents - 1))
   local holders, isLive, live = {}, false, {}
   if keyed then
     for g in string.gmatch(meta[2] or '', '%S+') do
@@ -64,7 +66,7 @@ local function section(o)
       letter, extras[#extras + 1] = 's', record(known[i])
     elseif holder == '' then
       letter, extras[#extras + 1] = 'r', ''
-    elseif holder and string.sub(ARGV[o + 13], 6 * i - 5, 6 * i) < expiry(holder) then
+    elseif holder and struct.unpack('>I6', ARGV[o + 13], 6 * i - 5) < expiry(holder) then
       letter = fingerprint(holder) == string.sub(records, start + 22, start + 37) and 'r' or 'm'
       extras[#extras + 1] = holder
     elseif room and room <= 0 then
@@ -83,11 +85,35 @@ local function section(o)
     end
   end
   if #accepted == 0 then return { table.concat(letters), unpack(extras) } end
+  local last, set, moved = tonumber(meta[1] or 0), {}, { false, false, false, false }
+
+  -- The first and the last instant of each agent, where those that are accepted move them.
+  local firsts, lasts = {}, {}
+  if #accepted == n then
+    for a = 1, agents do firsts[a], lasts[a] = struct.unpack('>I6I6', spans, 12 * a - 11) end
+  else
+    for _, i in ipairs(accepted) do
+      local a, at = string.byte(ARGV[o + 18], i) + 1, struct.unpack('>I6', records, begins[i] + 10)
+      firsts[a], lasts[a] = math.min(firsts[a] or at, at), math.max(lasts[a] or at, at)
+    end
+  end
+  for a = 1, agents do
+    if firsts[a] then
+      local there, span = meta[6 + a], nil
+      if there then
+        local since, till = struct.unpack('>I6I6', there)
+        span = struct.pack('>I6I6', math.min(since, firsts[a]), math.max(till, lasts[a]))
+      else
+        span = struct.pack('>I6I6', firsts[a], lasts[a])
+      end
+      if span ~= there then set[#set + 1], set[#set + 2] = ARGV[names + a - 1], span end
+    end
+  end
+  set[#set + 1], set[#set + 2] = 'r', whole(tonumber(meta[6] or 0) + #accepted)
 
   -- New records go to the open chunk of the week in which they occurred, so that chunks span little time. The instants that are
   -- kept of a chunk are those of whole minutes around it, or every call would change them.
   -- A chunk that is not as it was left has lost events (eviction, somebody's DEL): nothing is added, for what comes would take the places of what went.
-  local last, set, moved = tonumber(meta[1] or 0), {}, { false, false, false, false }
   local from, to = math.floor(ARGV[o + 9] / minute) * minute, math.ceil(ARGV[o + 10] / minute) * minute
   local first, latest = math.floor(ARGV[o + 11] / minute) * minute, math.ceil(ARGV[o + 12] / minute) * minute
   local tail = {} -- chunk, size, occurred from and to, received from and to
@@ -178,7 +204,7 @@ end
 
 local function behind(o)
   local n = tonumber(ARGV[o + 1])
-  return o + 16 + (ARGV[o + 7] == '' and n or 2 * n)
+  return o + 18 + (ARGV[o + 7] == '' and n or 2 * n) + #ARGV[o + 17] / 12
 end
 if behind(0) == #ARGV then return section(0) end
 local answers, o = {}, 0

@@ -18,6 +18,8 @@ var (
 	commonLua string
 	//go:embed append.lua
 	appendLua string
+	//go:embed agents.lua
+	agentsLua string
 	//go:embed find.lua
 	findLua string
 	//go:embed chunks.lua
@@ -32,12 +34,12 @@ var (
 
 // scripts are the Lua programs of the store, each with its hash.
 type scripts struct {
-	append, find, chunks, org, key *goredis.Script
+	append, agents, find, chunks, org, key *goredis.Script
 }
 
 func newScripts() scripts {
 	of := func(text string) *goredis.Script { return goredis.NewScript(commonLua + text) }
-	return scripts{append: of(appendLua), find: of(findLua), chunks: of(chunksLua), org: of(orgLua), key: of(keyLua)}
+	return scripts{append: of(appendLua), agents: of(agentsLua), find: of(findLua), chunks: of(chunksLua), org: of(orgLua), key: of(keyLua)}
 }
 
 // call is one call of a script, and what came of it.

@@ -103,6 +103,7 @@ func namesNeverCollide(t *testing.T, c *redistest.Cluster) {
 			n++
 		}
 		require.Equal(t, 1, n, "%q", org)
+		requireAgents(t, s, org, []humanhours.Event{want})
 		replay, err := s.Replay(ctx, humanhours.ReplayQuery{Org: org, Key: batch[i].Key, At: batch[i].At})
 		require.NoError(t, err)
 		require.True(t, replay.Found && replay.Event.Equal(&want), "%q", org)
@@ -227,6 +228,13 @@ func slotMoves(t *testing.T, c *redistest.Cluster) {
 			}
 			return err
 		},
+		"Agents": func(ctx context.Context, s *redis.Store) error {
+			list, err := s.Agents(ctx, org, false)
+			if err == nil && len(list) != 7 {
+				err = fmt.Errorf("the wrong answer: %d agents", len(list))
+			}
+			return err
+		},
 		"Org": func(ctx context.Context, s *redis.Store) error {
 			got, found, err := s.Org(ctx, org)
 			if err == nil && !(found && got.Plan != "") {
@@ -324,13 +332,19 @@ func keySlotMoves(t *testing.T, c *redistest.Cluster) {
 	from := c.Owner(t, slot)
 	to := (from + 2) % len(c.Nodes)
 	var waiting sync.WaitGroup
-	want := 0
+	want, last := 0, 0
 	c.MoveSlot(t, slot, to, func(step int) {
 		refusedWhole(t, c.Nodes[from], c.Nodes[to], base, ":k")
 		want++
 		waiting.Go(func() {
 			assert.NoError(t, prompt(t, "PutKey", 15*time.Second, func(ctx context.Context) error { return put(ctx, "new"+strconv.Itoa(step)) }))
 		})
+		waiting.Go(func() {
+			assert.NoError(t, prompt(t, "TouchKey", 15*time.Second, func(ctx context.Context) error {
+				return s.TouchKey(ctx, "old1", storetest.Event("acme", step).ReceivedAt)
+			}))
+		})
+		last = step
 		require.Error(t, prompt(t, "PutKey", 200*time.Millisecond, func(ctx context.Context) error { return put(ctx, "never"+strconv.Itoa(step)) }))
 		require.NoError(t, prompt(t, "Key", 5*time.Second, func(ctx context.Context) error {
 			_, found, err := s.Key(ctx, "old1")
@@ -344,6 +358,9 @@ func keySlotMoves(t *testing.T, c *redistest.Cluster) {
 	keys, err := s.Keys(ctx, "acme")
 	require.NoError(t, err)
 	require.Len(t, keys, want)
+	key, _, err := s.Key(ctx, "old1")
+	require.NoError(t, err)
+	require.Equal(t, storetest.Event("acme", last).ReceivedAt, key.LastUsedAt)
 	require.Empty(t, rawKeys(t, client, base+":probe"))
 }
 

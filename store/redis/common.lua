@@ -13,8 +13,9 @@ local function record(place)
   return redis.call('GETRANGE', key, at, at + 2 + struct.unpack('>I3', head))
 end
 
--- Of a record that claims a key: when the key is free again, as bytes that sort as instants do, and the fingerprint of its request.
-local function expiry(body) return string.sub(body, 17, 22) end
+-- Of a record that claims a key: when the key is free again, as a number, and the fingerprint of its request. Lua compares strings as the locale
+-- of the server has it, so instants are never compared as they are written.
+local function expiry(body) return (struct.unpack('>I6', body, 17)) end
 local function fingerprint(body) return string.sub(body, 23, 38) end
 
 -- later returns which of two records holds their key: the later claim is the one that expires later. One that is gone ('') holds

@@ -21,6 +21,7 @@ import (
 	"github.com/humanhours/humanhours-go/internal/redistest"
 	"github.com/humanhours/humanhours-go/store"
 	"github.com/humanhours/humanhours-go/store/redis"
+	"github.com/humanhours/humanhours-go/store/storetest"
 )
 
 func TestKilledTenTimes(t *testing.T) {
@@ -67,6 +68,7 @@ func TestAPauseIsNotAHang(t *testing.T) {
 			_, err := s.Usage(ctx, "acme", humanhours.Month{Year: 2026, Month: time.May})
 			return err
 		},
+		"Agents": func(ctx context.Context, _ int) error { _, err := s.Agents(ctx, "acme", false); return err },
 		"UpdateOrg": func(ctx context.Context, _ int) error {
 			_, err := s.UpdateOrg(ctx, "acme", func(*humanhours.Org) ([]humanhours.Change, error) { return nil, nil })
 			return err
@@ -75,8 +77,9 @@ func TestAPauseIsNotAHang(t *testing.T) {
 			_, _, err := s.PutKey(ctx, humanhours.APIKey{ID: strconv.Itoa(n), Org: "acme"})
 			return err
 		},
-		"Keys":  func(ctx context.Context, _ int) error { _, err := s.Keys(ctx, "acme"); return err },
-		"Check": func(ctx context.Context, _ int) error { return s.Check(ctx) },
+		"TouchKey": func(ctx context.Context, n int) error { return s.TouchKey(ctx, strconv.Itoa(n), time.Now()) },
+		"Keys":     func(ctx context.Context, _ int) error { _, err := s.Keys(ctx, "acme"); return err },
+		"Check":    func(ctx context.Context, _ int) error { return s.Check(ctx) },
 	}
 	server.Must(t, "CLIENT", "PAUSE", int(pause/time.Millisecond), "ALL")
 	var all sync.WaitGroup
@@ -160,7 +163,10 @@ func TestMemoryIsFull(t *testing.T) {
 		require.ErrorContains(t, update("never"), "raise maxmemory")
 		_, _, err := s.PutKey(ctx, humanhours.APIKey{ID: "never", Org: "a"})
 		require.ErrorContains(t, err, "raise maxmemory")
+		require.NoError(t, s.TouchKey(ctx, "never", time.Now()), "there is nothing to write")
 		_, _, err = s.Event(ctx, "a", "x")
+		require.NoError(t, err, "reading goes on")
+		_, err = s.Agents(ctx, "a", false)
 		require.NoError(t, err, "reading goes on")
 		server.Must(t, "CONFIG", "SET", "maxmemory", 0)
 	}
@@ -434,6 +440,13 @@ func TestLostAnswers(t *testing.T) {
 	require.NoError(t, err)
 	require.True(t, created)
 	require.False(t, key.RevokedAt.IsZero(), "it was revoked since")
+	used := storetest.Event("acme", 0).ReceivedAt
+	lose(func() { require.NoError(t, other.TouchKey(ctx, "k", used.Add(time.Hour))) })
+	require.NoError(t, s.TouchKey(ctx, "k", used))
+	key, _, err = s.Key(ctx, "k")
+	require.NoError(t, err)
+	require.Equal(t, used.Add(time.Hour), key.LastUsedAt, "it was used since")
+	requireAgents(t, other, "acme", []humanhours.Event{storetest.Event("acme", 0), storetest.Event("acme", 1)})
 	auditRaw(t, server.Client(t), prefix, "acme", 2)
 }
 
@@ -451,6 +464,10 @@ func TestWhatIsGoneIsAnErrorAtOnce(t *testing.T) {
 	require.ErrorContains(t, s.Append(ctx, []humanhours.Entry{e})[0].Err, "maxmemory-policy")
 	for _, err = range s.Events(ctx, humanhours.EventQuery{Org: "acme"}) {
 	}
+	require.ErrorContains(t, err, "maxmemory-policy")
+	requireAgents(t, s, "acme", []humanhours.Event{e.Event}) // which are not in the chunk
+	require.NoError(t, client.Del(ctx, prefix+"{acme}:m").Err())
+	_, err = s.Agents(ctx, "acme", false)
 	require.ErrorContains(t, err, "maxmemory-policy")
 	require.NoError(t, client.HSet(ctx, prefix+"{acme}:u", 2026*12+4, "x").Err())
 	_, err = s.Usage(ctx, "acme", humanhours.Month{Year: 2026, Month: time.May})
@@ -484,8 +501,22 @@ func TestWhatIsGoneIsNotSomethingElse(t *testing.T) {
 				}
 				require.NoError(t, client.Del(ctx, prefix+"{acme}"+part).Err())
 			}
+			known := make(map[string]humanhours.Event)
+			for i := range old {
+				known[old[i].Event.AgentID] = old[i].Event
+			}
 			for i := 5; i < 10; i++ { // these may be stored or refused
 				_ = s.Append(ctx, []humanhours.Entry{keyedEntry("acme", i)})
+			}
+			agents, err := s.Agents(ctx, "acme", false)
+			if err == nil {
+				for _, a := range agents {
+					if e, ok := known[a.ID]; ok {
+						require.True(t, !a.First.After(e.OccurredAt) && !a.Last.Before(e.OccurredAt), "%+v", a)
+						delete(known, a.ID)
+					}
+				}
+				require.Empty(t, known, "agents of events that were stored are left out")
 			}
 			for i := range old {
 				event, found, err := s.Event(ctx, "acme", old[i].Event.ID)

@@ -13,5 +13,5 @@ for g in string.gmatch(redis.call('HGET', base .. ':m', 'b') or '', '%S+') do
 end
 if not holder then return {} end
 if holder == '' then return { 'r', '' } end
-if at + bias >= struct.unpack('>I6', expiry(holder)) then return {} end
+if at + bias >= expiry(holder) then return {} end
 return { fingerprint(holder) == ARGV[4] and 'r' or 'm', holder }

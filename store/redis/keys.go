@@ -27,25 +27,37 @@ const (
 
 func (s *Store) keysBase() string { return s.cfg.Prefix + apiKeysTag }
 
+// Fields of the hash that say what happened to a key, behind its id. They win over what the key itself says.
+const (
+	revokedField = ":revoked"
+	usedField    = ":used"
+)
+
 // storedKey is a key as it is written. Any bytes are an org, and not all of them are JSON.
 type storedKey struct {
 	humanhours.APIKey
 	Org []byte `json:"org"`
 }
 
-func decodeKey(id, settings, revoked string) (humanhours.APIKey, error) {
+func decodeKey(id, settings, revoked, used string) (humanhours.APIKey, error) {
 	var k storedKey
 	if err := json.Unmarshal([]byte(settings), &k); err != nil {
 		return humanhours.APIKey{}, fmt.Errorf("redis: decode API key: %w", err)
 	}
 	key := k.APIKey
 	key.ID, key.Org = id, string(k.Org)
-	if revoked != "" {
-		ms, err := strconv.ParseInt(revoked, 10, 64)
+	for _, field := range [...]struct {
+		text string
+		to   *time.Time
+	}{{revoked, &key.RevokedAt}, {used, &key.LastUsedAt}} {
+		if field.text == "" {
+			continue
+		}
+		ms, err := strconv.ParseInt(field.text, 10, 64)
 		if err != nil {
 			return humanhours.APIKey{}, fmt.Errorf("redis: decode API key: %w", err)
 		}
-		key.RevokedAt = time.UnixMilli(ms).UTC()
+		*field.to = time.UnixMilli(ms).UTC()
 	}
 	return key, nil
 }
@@ -59,37 +71,43 @@ func (s *Store) keyCall(ctx context.Context, id string, args ...any) (key humanh
 		return key, "", fmt.Errorf("redis: write API key: %w", err)
 	}
 	list, ok := calls[0].answer.([]any)
-	if !ok || len(list) != 3 && len(list) != 0 {
+	if !ok || len(list) != 4 && len(list) != 0 {
 		return key, "", errAnswer
 	}
 	if len(list) == 0 {
 		return key, "", nil
 	}
-	var parts [3]string
+	var parts [4]string
 	for i := range parts {
 		if parts[i], err = text(list[i]); err != nil {
 			return key, "", err
 		}
 	}
-	key, err = decodeKey(id, parts[0], parts[1])
-	return key, parts[2], err
+	key, err = decodeKey(id, parts[0], parts[1], parts[2])
+	return key, parts[3], err
 }
 
 // PutKey implements humanhours.KeyStore.
 func (s *Store) PutKey(ctx context.Context, key humanhours.APIKey) (stored humanhours.APIKey, created bool, err error) {
-	key.CreatedAt = instant(key.CreatedAt)
-	if !key.RevokedAt.IsZero() {
-		key.RevokedAt = instant(key.RevokedAt)
-	}
+	revoked, used := milliseconds(key.RevokedAt), milliseconds(key.LastUsedAt)
+	key.CreatedAt, key.RevokedAt, key.LastUsedAt = instant(key.CreatedAt), time.Time{}, time.Time{}
 	settings, err := json.Marshal(storedKey{APIKey: key, Org: []byte(key.Org)})
 	if err != nil {
 		return humanhours.APIKey{}, false, fmt.Errorf("redis: encode API key: %w", err)
 	}
-	stored, what, err := s.keyCall(ctx, key.ID, "put", key.ID, settings, rand.Text(), apiKeysOf+tag(key.Org))
+	stored, what, err := s.keyCall(ctx, key.ID, "put", key.ID, settings, rand.Text(), apiKeysOf+tag(key.Org), revoked, used)
 	if err != nil {
 		return humanhours.APIKey{}, false, err
 	}
 	return stored, what == "created", nil
+}
+
+// milliseconds is an instant as a field has it; nothing if it is zero.
+func milliseconds(t time.Time) string {
+	if t.IsZero() {
+		return ""
+	}
+	return strconv.FormatInt(t.UnixMilli(), 10)
 }
 
 // RevokeKey implements humanhours.KeyStore.
@@ -99,6 +117,12 @@ func (s *Store) RevokeKey(ctx context.Context, id string, at time.Time) (humanho
 		return humanhours.APIKey{}, false, err
 	}
 	return key, true, nil
+}
+
+// TouchKey implements humanhours.KeyStore.
+func (s *Store) TouchKey(ctx context.Context, id string, at time.Time) error {
+	_, _, err := s.keyCall(ctx, id, "touch", id, at.UnixMilli())
+	return err
 }
 
 // Key implements humanhours.KeyStore.
@@ -161,9 +185,10 @@ func (s *Store) readKeys(ctx context.Context, ids []string) ([]humanhours.APIKey
 	if len(ids) == 0 {
 		return nil, ctx.Err()
 	}
-	fields := make([]string, 0, 2*len(ids))
+	const each = 3
+	fields := make([]string, 0, each*len(ids))
 	for _, id := range ids {
-		fields = append(fields, id, id+":revoked")
+		fields = append(fields, id, id+revokedField, id+usedField)
 	}
 	var values []any
 	err := s.client.do(ctx, func(ctx context.Context, c goredis.UniversalClient) error {
@@ -181,12 +206,13 @@ func (s *Store) readKeys(ctx context.Context, ids []string) ([]humanhours.APIKey
 	}
 	var keys []humanhours.APIKey
 	for i, id := range ids {
-		settings, ok := values[2*i].(string)
+		settings, ok := values[each*i].(string)
 		if !ok {
 			continue
 		}
-		revoked, _ := values[2*i+1].(string)
-		key, err := decodeKey(id, settings, revoked)
+		revoked, _ := values[each*i+1].(string)
+		used, _ := values[each*i+2].(string)
+		key, err := decodeKey(id, settings, revoked, used)
 		if err != nil {
 			return nil, err
 		}

@@ -138,11 +138,14 @@ func TestProcesses(t *testing.T) {
 
 	s := open(t, client, prefix)
 	stored := make(map[string]bool)
+	var events []humanhours.Event
 	for e, err := range s.Events(ctx, humanhours.EventQuery{Org: "acme"}) {
 		require.NoError(t, err)
 		stored[string(e.AppendStored(nil))] = true
+		events = append(events, e)
 	}
 	require.Len(t, stored, instanceCap)
+	requireAgents(t, s, "acme", events)
 	makers := make(map[byte]int)
 	for key := range instanceKeys {
 		event, created := "", 0

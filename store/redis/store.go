@@ -143,7 +143,7 @@ func tag(org string) string {
 const (
 	chunkKey   = ":e:" // and a number: records, one after the other
 	indexKey   = ":i"  // hash: id -> chunk and offset
-	metaKey    = ":m"  // hash: the last chunk, the open ones, the buckets of idempotency keys, the longest spans
+	metaKey    = ":m"  // hash: the last chunk, the open ones, the buckets of idempotency keys, the longest spans, the agents
 	usageKey   = ":u"  // hash: month -> events
 	orgKey     = ":o"  // hash: version, settings
 	historyKey = ":h"  // list of changes

@@ -183,6 +183,7 @@ func audit(t *testing.T, store *redis.Store, org string, answered map[string]hum
 		}
 		require.Equal(t, len(byID), n, "events of %s", org)
 	}
+	requireAgents(t, store, org, slices.Collect(maps.Values(answered)))
 	used, err := store.Usage(ctx, org, humanhours.MonthOf(storetest.Event(org, 0).ReceivedAt))
 	require.NoError(t, err)
 	require.EqualValues(t, len(byID), used, "usage of %s", org)
@@ -199,6 +200,35 @@ func audit(t *testing.T, store *redis.Store, org string, answered map[string]hum
 		require.NoError(t, got.Err)
 		require.True(t, got.Replayed, "%q of %s", again[i].Key, org)
 		require.True(t, got.Event.Equal(&want[i]), "%q of %s", again[i].Key, org)
+	}
+}
+
+// requireAgents proves that the agents of an org are those of its events.
+func requireAgents(t *testing.T, store *redis.Store, org string, events []humanhours.Event) {
+	t.Helper()
+	want := make(map[bool]map[string]humanhours.AgentSeen)
+	for _, test := range []bool{false, true} {
+		want[test] = make(map[string]humanhours.AgentSeen)
+	}
+	for _, e := range events {
+		seen, ok := want[e.Test][e.AgentID]
+		if !ok || e.OccurredAt.Before(seen.First) {
+			seen.First = e.OccurredAt
+		}
+		if e.OccurredAt.After(seen.Last) {
+			seen.Last = e.OccurredAt
+		}
+		seen.ID = e.AgentID
+		want[e.Test][e.AgentID] = seen
+	}
+	for test, byID := range want {
+		got, err := store.Agents(t.Context(), org, test)
+		require.NoError(t, err)
+		require.Len(t, got, len(byID), "agents of %s, test %t", org, test)
+		for i, seen := range got {
+			require.Equal(t, byID[seen.ID], seen, "an agent of %s, test %t", org, test)
+			require.True(t, i == 0 || got[i-1].ID < seen.ID)
+		}
 	}
 }
 
@@ -289,6 +319,7 @@ func auditRaw(t *testing.T, raw goredis.UniversalClient, prefix, org string, eve
 	meta := hash(base + ":m")
 	if events > 0 {
 		require.Equal(t, strconv.Itoa(len(chunks)), meta["n"], "chunks of %s", org)
+		require.Equal(t, strconv.Itoa(events), meta["r"], "events of %s whose agents are recorded", org)
 	}
 	live := strings.Fields(meta["b"])
 	slices.Sort(live)

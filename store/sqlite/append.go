@@ -25,6 +25,15 @@ type account struct {
 	org, month string
 }
 
+// agent is what an org's events name, those of test events apart.
+type agent struct {
+	org, id string
+	test    bool
+}
+
+// span is the first and the last of some instants, in Unix milliseconds.
+type span struct{ first, last int64 }
+
 // group is the plan of one Append. The writer's lock is held while it is made and carried out, so what was read stays true, and
 // what a group may meet is looked up at once.
 type group struct {
@@ -35,6 +44,7 @@ type group struct {
 	keys   map[name]holder            // found, or planned
 	used   map[account]int64
 	added  map[account]int64
+	seen   map[agent]span // of the events to write
 
 	bound   [][]any // the row of events for each entry that is valid
 	events  [][]any // those to write
@@ -167,9 +177,9 @@ func perLookup(make func(n int) string) map[int]string {
 
 // queries holds the long statements. Their text is made once.
 type queries struct {
-	byID, byKey                                                    map[int]string
-	insertUsual, insertEvent, insertKey, replaceKey, event, replay string
-	pages                                                          map[pageKind]string
+	byID, byKey                                                              map[int]string
+	insertUsual, insertEvent, insertKey, replaceKey, putAgent, event, replay string
+	pages                                                                    map[pageKind]string
 }
 
 const (
@@ -191,7 +201,11 @@ func newQueries() queries {
 		insertUsual: insertText(usual), insertEvent: insertText(len(columns)),
 		insertKey:  "INSERT OR ROLLBACK INTO " + keyRow + " VALUES " + tuples(1, keyWidth),
 		replaceKey: "INSERT OR REPLACE INTO " + keyRow + " VALUES " + tuples(1, keyWidth),
-		event:      "SELECT " + selected("") + " FROM events WHERE org = ? AND id = ?",
+		putAgent: "INSERT INTO agents (org, agent_id, test, first_occurred_at_ms, last_occurred_at_ms) VALUES (?, ?, ?, ?, ?) ON CONFLICT DO UPDATE SET" +
+			" first_occurred_at_ms = min(first_occurred_at_ms, excluded.first_occurred_at_ms)," +
+			" last_occurred_at_ms = max(last_occurred_at_ms, excluded.last_occurred_at_ms)" +
+			" WHERE excluded.first_occurred_at_ms < first_occurred_at_ms OR excluded.last_occurred_at_ms > last_occurred_at_ms",
+		event: "SELECT " + selected("") + " FROM events WHERE org = ? AND id = ?",
 		replay: "SELECT " + selected("e.") + ", k.fingerprint, k.expires_at_ms FROM idempotency AS k" +
 			" CROSS JOIN events AS e ON e.org = k.org AND e.id = k.event_id WHERE k.org = ? AND k.key = ? AND k.expires_at_ms > ?",
 		pages: pageQueries(),
@@ -201,7 +215,7 @@ func newQueries() queries {
 // find reads the events and keys that the group may meet.
 func (g *group) find(ctx context.Context, w *writer) error {
 	g.stored, g.keys = make(map[name]*humanhours.Event, len(g.entries)), make(map[name]holder, len(g.entries))
-	g.used, g.added = make(map[account]int64), make(map[account]int64)
+	g.used, g.added, g.seen = make(map[account]int64), make(map[account]int64), make(map[agent]span)
 	var ids, keys []any
 	for i := range g.entries {
 		if e := &g.entries[i]; g.results[i].Err == nil {
@@ -329,11 +343,22 @@ func (g *group) plan(ctx context.Context, w *writer) error {
 		stored.OccurredAt, stored.ReceivedAt = instant(event.OccurredAt.UnixMilli()), instant(event.ReceivedAt.UnixMilli())
 		g.stored[id] = stored
 		g.events = append(g.events, g.bound[i])
+		g.see(event)
 		if entry.Key != "" {
 			g.claim(key, entry, stored)
 		}
 	}
 	return nil
+}
+
+// see plans the row of an event's agent.
+func (g *group) see(event *humanhours.Event) {
+	a, at := agent{event.Org, event.AgentID, event.Test}, event.OccurredAt.UnixMilli()
+	s, ok := g.seen[a]
+	if !ok {
+		s = span{at, at}
+	}
+	g.seen[a] = span{min(s.first, at), max(s.last, at)}
 }
 
 // claim plans the row of a key.
@@ -374,6 +399,11 @@ func (g *group) store(ctx context.Context, w *writer) error {
 		_, err := w.exec(ctx, "INSERT INTO usage (org, month, events) VALUES (?, ?, ?) ON CONFLICT DO UPDATE SET events = events + excluded.events",
 			month.org, month.month, n)
 		if err != nil {
+			return err
+		}
+	}
+	for a, s := range g.seen {
+		if _, err := w.exec(ctx, w.text.putAgent, a.org, a.id, a.test, s.first, s.last); err != nil {
 			return err
 		}
 	}

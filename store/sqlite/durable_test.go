@@ -285,6 +285,15 @@ func TestTheFileStopsGrowing(t *testing.T) {
 	if got := text(t, db, "SELECT sum(events) FROM usage"); got != fmt.Sprint(days*perDay) {
 		t.Errorf("%s events are counted, want all %d", got, days*perDay)
 	}
+	agents, err := s.Agents(t.Context(), "acme", false)
+	if err != nil || len(agents) != 7 {
+		t.Fatalf("%d agents, error %v", len(agents), err)
+	}
+	for i, a := range agents { // whose first events are gone
+		if first := time.Date(2026, time.March, 1, 0, 20*i, 0, 0, time.UTC); !a.First.Equal(first) || a.Last.Before(first.AddDate(0, 0, days-2)) {
+			t.Errorf("agent %+v, want it since %v", a, first)
+		}
+	}
 }
 
 // What has piled up, such as while no event came, is deleted two rows for each event and not at once.

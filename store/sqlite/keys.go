@@ -9,14 +9,14 @@ import (
 	"github.com/humanhours/humanhours-go"
 )
 
-const keyColumns = "id, org, hash, test, scopes, created_at_ms, revoked_at_ms"
+const keyColumns = "id, org, hash, test, scopes, created_at_ms, revoked_at_ms, last_used_at_ms"
 
 func scanKey(scan scan) (humanhours.APIKey, error) {
 	var key humanhours.APIKey
 	var hash []byte
 	var created int64
-	var revoked sql.NullInt64
-	if err := scan(&key.ID, &key.Org, &hash, &key.Test, &key.Scopes, &created, &revoked); err != nil {
+	var revoked, used sql.NullInt64
+	if err := scan(&key.ID, &key.Org, &hash, &key.Test, &key.Scopes, &created, &revoked, &used); err != nil {
 		return humanhours.APIKey{}, err
 	}
 	if len(hash) != len(key.Hash) {
@@ -27,6 +27,9 @@ func scanKey(scan scan) (humanhours.APIKey, error) {
 	if revoked.Valid {
 		key.RevokedAt = instant(revoked.Int64)
 	}
+	if used.Valid {
+		key.LastUsedAt = instant(used.Int64)
+	}
 	return key, nil
 }
 
@@ -35,13 +38,16 @@ const keyByID = "SELECT " + keyColumns + " FROM api_keys WHERE id = ?"
 // PutKey implements humanhours.KeyStore.
 func (s *Store) PutKey(ctx context.Context, key humanhours.APIKey) (stored humanhours.APIKey, created bool, err error) {
 	err = s.write.do(ctx, func(ctx context.Context, w *writer) error {
-		var revoked any
+		var revoked, used any
 		if !key.RevokedAt.IsZero() {
 			revoked = key.RevokedAt.UnixMilli()
 		}
+		if !key.LastUsedAt.IsZero() {
+			used = key.LastUsedAt.UnixMilli()
+		}
 		hash := key.Hash
-		result, err := w.exec(ctx, "INSERT INTO api_keys ("+keyColumns+") VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING",
-			key.ID, key.Org, hash[:], key.Test, int64(key.Scopes), key.CreatedAt.UnixMilli(), revoked)
+		result, err := w.exec(ctx, "INSERT INTO api_keys ("+keyColumns+") VALUES (?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING",
+			key.ID, key.Org, hash[:], key.Test, int64(key.Scopes), key.CreatedAt.UnixMilli(), revoked, used)
 		if err != nil {
 			return err
 		}
@@ -122,4 +128,13 @@ func (s *Store) RevokeKey(ctx context.Context, id string, at time.Time) (humanho
 		return humanhours.APIKey{}, false, err
 	}
 	return key, found, nil
+}
+
+// TouchKey implements humanhours.KeyStore.
+func (s *Store) TouchKey(ctx context.Context, id string, at time.Time) error {
+	ms := at.UnixMilli()
+	return s.write.do(ctx, func(ctx context.Context, w *writer) error {
+		_, err := w.exec(ctx, "UPDATE api_keys SET last_used_at_ms = ? WHERE id = ? AND (last_used_at_ms IS NULL OR last_used_at_ms < ?)", ms, id, ms)
+		return err
+	})
 }

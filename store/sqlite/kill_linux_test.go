@@ -298,11 +298,13 @@ func checkAnswers(t *testing.T, path string, answered map[int]string) int {
 	}
 	db := raw(t, path)
 	for query, want := range map[string]string{
-		"PRAGMA integrity_check":                                                         "ok",
-		"SELECT count(*) FROM idempotency":                                               strconv.Itoa(len(stored)),
-		"SELECT count(*) FROM events_readable":                                           strconv.Itoa(len(stored)),
-		"SELECT coalesce(sum(events), 0) FROM usage":                                     strconv.Itoa(len(stored)),
-		"SELECT count(*) FROM idempotency WHERE event_id NOT IN (SELECT id FROM events)": "0",
+		"PRAGMA integrity_check":                     "ok",
+		"SELECT count(*) FROM idempotency":           strconv.Itoa(len(stored)),
+		"SELECT count(*) FROM events_readable":       strconv.Itoa(len(stored)),
+		"SELECT coalesce(sum(events), 0) FROM usage": strconv.Itoa(len(stored)),
+		"SELECT count(*) FROM (SELECT org, agent_id, test, min(occurred_at_ms), max(occurred_at_ms) FROM events GROUP BY 1, 2, 3 EXCEPT SELECT * FROM agents)": "0",
+		"SELECT count(*) = (SELECT count(DISTINCT agent_id) FROM events) FROM agents":                                                                          "1",
+		"SELECT count(*) FROM idempotency WHERE event_id NOT IN (SELECT id FROM events)":                                                                       "0",
 	} {
 		if got := text(t, db, query); got != want {
 			t.Errorf("%s: %s, want %s", query, got, want)

@@ -45,6 +45,22 @@ func (s *Store) Usage(ctx context.Context, org string, month humanhours.Month) (
 	return n, err
 }
 
+// Agents implements humanhours.Store.
+func (s *Store) Agents(ctx context.Context, org string, test bool) ([]humanhours.AgentSeen, error) {
+	var agents []humanhours.AgentSeen
+	err := s.read(ctx, func(scan scan) error {
+		var id string
+		var first, last int64
+		err := scan(&id, &first, &last)
+		agents = append(agents, humanhours.AgentSeen{ID: id, First: instant(first), Last: instant(last)})
+		return err
+	}, "SELECT agent_id, first_occurred_at_ms, last_occurred_at_ms FROM agents WHERE org = ? AND test = ? ORDER BY agent_id", org, test)
+	if err != nil {
+		return nil, err
+	}
+	return agents, nil
+}
+
 // page is how many events are read at a time.
 const page = 256
 

@@ -18,8 +18,11 @@ var schema1 string
 //go:embed schema/2.sql
 var schema2 string
 
+//go:embed schema/3.sql
+var schema3 string
+
 // steps are the statements that bring a file from version i to version i+1.
-func steps() []string { return []string{schema1, schema2} }
+func steps() []string { return []string{schema1, schema2, schema3} }
 
 // standing says what a database is.
 type standing struct {

@@ -9,16 +9,18 @@ import (
 	"maps"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/humanhours/humanhours-go"
 	"github.com/humanhours/humanhours-go/store/storetest"
 )
 
 // The next release has two steps more than this one.
-const thisVersion, nextVersion = 2, 4
+const thisVersion, nextVersion = 3, 5
 
 func nextRelease() []string {
 	return append(steps(),
@@ -80,6 +82,40 @@ func closeAll(t *testing.T, stores ...*Store) {
 	}
 }
 
+// agentsOf is what the events of an org say about its agents.
+func agentsOf(t *testing.T, s *Store, org string, test bool) []humanhours.AgentSeen {
+	t.Helper()
+	byID := make(map[string]humanhours.AgentSeen)
+	for e, err := range s.Events(t.Context(), humanhours.EventQuery{Org: org}) { // the earliest first
+		if err != nil {
+			t.Fatal(err)
+		}
+		if e.Test != test {
+			continue
+		}
+		seen, ok := byID[e.AgentID]
+		if !ok {
+			seen = humanhours.AgentSeen{ID: e.AgentID, First: e.OccurredAt}
+		}
+		seen.Last = e.OccurredAt
+		byID[e.AgentID] = seen
+	}
+	list := slices.Collect(maps.Values(byID))
+	slices.SortFunc(list, func(a, b humanhours.AgentSeen) int { return strings.Compare(a.ID, b.ID) })
+	return list
+}
+
+// knowsAgents checks that the agents of an org are those of its events.
+func knowsAgents(t *testing.T, s *Store, org string) {
+	t.Helper()
+	for _, test := range []bool{false, true} {
+		got, err := s.Agents(t.Context(), org, test)
+		if want := agentsOf(t, s, org, test); err != nil || !slices.Equal(got, want) {
+			t.Fatalf("agents of %s, test %t: %v, want %v (%v)", org, test, got, want, err)
+		}
+	}
+}
+
 // holds checks that the store has the first n events and that version of the schema.
 func holds(t *testing.T, s *Store, n int, version int64) {
 	t.Helper()
@@ -103,6 +139,7 @@ func holds(t *testing.T, s *Store, n int, version int64) {
 			t.Fatalf("%d events are counted in %s, want %d (%v)", got, month, want, err)
 		}
 	}
+	knowsAgents(t, s, "acme")
 	found, err := look(t.Context(), s.reads.on)
 	if err != nil || found.version != version || found.application != applicationID {
 		t.Fatalf("%+v, want version %d (%v)", found, version, err)
@@ -138,7 +175,7 @@ func TestUpgrade(t *testing.T) {
 	s := openRelease(t, path, nextRelease(), &log)
 	upgraded(t, s, events)
 	if got := log.String(); strings.Count(got, "\n") != 1 || !strings.Contains(got, "upgraded the database") ||
-		!strings.Contains(got, path) || !strings.Contains(got, "from=2 to=4") {
+		!strings.Contains(got, path) || !strings.Contains(got, "from=3 to=5") {
 		t.Errorf("the log says %q", got)
 	}
 	closeAll(t, s)
@@ -163,7 +200,7 @@ func TestAnUpgradeThatFailsLeavesTheFile(t *testing.T) {
 			t.Fatalf("%s: no error", step)
 		}
 		if got := err.Error(); strings.Contains(got, "\n") || !strings.HasPrefix(got, "sqlite: open "+path+": ") ||
-			!strings.Contains(got, "from schema version 2 failed at the step to 4 and left the file as it was; go on with the release that was used before") {
+			!strings.Contains(got, "from schema version 3 failed at the step to 5 and left the file as it was; go on with the release that was used before") {
 			t.Errorf("%s: %q", step, got)
 		}
 		if log.Len() > 0 {
@@ -321,7 +358,7 @@ func TestAnUpgradeBesideAnOldReader(t *testing.T) {
 	}
 	defer func() { _ = tx.Rollback() }()
 	count := func() (n int) {
-		if err := tx.QueryRowContext(t.Context(), "SELECT count(*) FROM events, pragma_user_version WHERE user_version = 2").Scan(&n); err != nil {
+		if err := tx.QueryRowContext(t.Context(), "SELECT count(*) FROM events, pragma_user_version WHERE user_version = 3").Scan(&n); err != nil {
 			t.Fatal(err)
 		}
 		return n
@@ -342,7 +379,7 @@ func TestANewerFileIsRefused(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for newest, want := range map[int]string{2: "schema version 4, this release knows up to 2", 3: "schema version 4, this release knows up to 3"} {
+	for newest, want := range map[int]string{3: "schema version 5, this release knows up to 3", 4: "schema version 5, this release knows up to 4"} {
 		_, err := openAt(path, Config{}, nextRelease()[:newest])
 		if err == nil || !strings.Contains(err.Error(), want) || strings.Contains(err.Error(), "\n") {
 			t.Errorf("the release of version %d: %v", newest, err)
@@ -451,6 +488,23 @@ func TestAFileWhoseProcessWasKilledBeforeItHadALog(t *testing.T) {
 	}
 }
 
+// Another org in a file of version 1, with agents that have several events, in another order than they occurred, and test events: copies of what
+// the release of version 1 stored.
+const agents1 = `
+INSERT INTO events SELECT seq + 100, 'org of agents', id || 'x', key_id, 0, 'b', task_type, outcome, credited, model, tokens_in, tokens_out,
+  agent_duration_seconds_nano, occurred_at_ms + (seq * 7 % 3 - 1) * 3600000 - 1, received_at_ms, currency, hours_saved_nano, cost_saved_nano,
+  agent_cost_nano, net_saved_nano, baseline_minutes_nano, baseline_source, hourly_rate_nano, hourly_rate_source, cost_source, unpriced_reason,
+  priced_as, price_input_per_token, price_output_per_token, price_currency, price_source, price_version, price_date, fx_from, fx_to, fx_rate,
+  fx_source, fx_date, metadata, input_excerpt, output_excerpt, hours_scale, money_scale FROM events;
+CREATE TEMP TABLE copies AS SELECT * FROM events WHERE org = 'org of agents';
+UPDATE copies SET seq = seq + 100, id = id || 'y', test = 1, occurred_at_ms = -(occurred_at_ms - 1778750000000);
+INSERT INTO events SELECT * FROM copies;
+UPDATE copies SET seq = seq + 100, id = id || 'z', test = seq % 2, agent_id = 'B', occurred_at_ms = occurred_at_ms - 5;
+INSERT INTO events SELECT * FROM copies;
+DROP TABLE copies;
+INSERT INTO api_keys VALUES ('3fK9xQ2b', 'acme', zeroblob(32), 0, 0, 1778750000000, NULL), ('3fK9xQ2c', 'acme', zeroblob(32), 0, 0, 1778750000001, 1778750000002);
+`
+
 // What the release of version 1 stored, this one answers as that did, and goes on with: testdata has a file of its, as SQL, and its events.
 func TestAFileOfVersion1(t *testing.T) {
 	rows, err := os.ReadFile("testdata/version1.sql")
@@ -466,7 +520,7 @@ func TestAFileOfVersion1(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, query := range []string{schema1, string(rows), "PRAGMA application_id = 1212707443", "PRAGMA user_version = 1"} {
+	for _, query := range []string{schema1, string(rows), agents1, "PRAGMA application_id = 1212707443", "PRAGMA user_version = 1"} {
 		if _, err := db.Exec(query); err != nil {
 			t.Fatal(err)
 		}
@@ -476,7 +530,7 @@ func TestAFileOfVersion1(t *testing.T) {
 	}
 	var log bytes.Buffer
 	s := openRelease(t, path, steps(), &log)
-	if !strings.Contains(log.String(), "from=1 to=2") {
+	if !strings.Contains(log.String(), "from=1 to=3") {
 		t.Errorf("the log says %q", log.String())
 	}
 	var got []byte
@@ -489,12 +543,42 @@ func TestAFileOfVersion1(t *testing.T) {
 	if !bytes.Equal(got, want) {
 		t.Errorf("events:\n%s\nwant\n%s", got, want)
 	}
+	millis := func(ms int64) time.Time { return time.UnixMilli(ms).UTC() }
+	for _, test := range []struct {
+		org  string
+		test bool
+		want []humanhours.AgentSeen
+	}{
+		{"acme", false, []humanhours.AgentSeen{
+			{ID: "agent-0", First: millis(1778750910116), Last: millis(1778750910116)},
+			{ID: "agent-1", First: millis(1778750911116), Last: millis(1778750911116)},
+			{ID: "agent-2", First: millis(1778750912116), Last: millis(1778750912116)},
+		}},
+		{"acme", true, nil},
+		{"org of agents", false, []humanhours.AgentSeen{
+			{ID: "B", First: millis(-4511120), Last: millis(-4511120)},
+			{ID: "b", First: millis(1778747312115), Last: millis(1778754511115)},
+		}},
+		{"org of agents", true, []humanhours.AgentSeen{
+			{ID: "B", First: millis(-910120), Last: millis(2687880)},
+			{ID: "b", First: millis(-4511115), Last: millis(2687885)},
+		}},
+	} {
+		if got, err := s.Agents(t.Context(), test.org, test.test); err != nil || !slices.Equal(got, test.want) {
+			t.Errorf("agents of %s, test %t: %v, want %v (%v)", test.org, test.test, got, test.want, err)
+		}
+	}
 	first := storetest.Entry("acme", 0)
 	replay, err := s.Replay(t.Context(), humanhours.ReplayQuery{Org: "acme", Key: "key-a", Fingerprint: humanhours.Fingerprint{1, 2, 0}, At: first.At})
 	if err != nil || !replay.Found || replay.Mismatch || replay.Event.ID != first.Event.ID {
 		t.Errorf("replay %+v, error %v", replay, err)
 	}
+	keys, err := s.Keys(t.Context(), "acme")
+	if err != nil || len(keys) != 2 || !keys[0].LastUsedAt.IsZero() || !keys[1].LastUsedAt.IsZero() || keys[1].RevokedAt.IsZero() {
+		t.Errorf("keys %+v, error %v", keys, err)
+	}
 	fill(t, s, 3, 1)
+	knowsAgents(t, s, "acme")
 	if used, err := s.Usage(t.Context(), "acme", humanhours.MonthOf(first.At)); err != nil || used != 4 {
 		t.Errorf("%d events are counted, want 4 (%v)", used, err)
 	}

@@ -28,6 +28,10 @@ const (
 	nothingShared  = "No reference to a caller's slice is kept, and none of the store's own is handed out."
 	eventsAreFinal = "Events are immutable: what was answered once is answered ever after."
 
+	agentsSeen = "Agents returns each agent that a stored event names once, with the first and the last instant of occurrence of its events, " +
+		"ordered by id; those of test events apart."
+	agentsInStep = "An agent is recorded in the same step as its event: an entry that is refused, replayed or failed changes nothing about agents."
+
 	eventsInOrder   = "Events yields each matching event once, in the order that was asked for, whatever the order in which they came."
 	cursorGoesOn    = "Events goes on after a cursor, wherever it comes from."
 	nothingHeld     = "Events holds no lock and no transaction while the caller's loop body runs."
@@ -63,6 +67,11 @@ const (
 	keysOfOrg     = "Keys returns the keys of an org, revoked ones too, ordered by (CreatedAt, ID); those of all orgs if org is empty."
 	keyRevoked    = "RevokeKey marks a key as revoked at a time and returns it; false when there is none."
 	keyRevokeOnce = "Revoking again changes nothing: the first time stays."
+	keyTouched    = "TouchKey records that a key was used at a time."
+	keyNeverBack  = "LastUsedAt never goes back"
+	keyTouchedToo = "revoked keys are touched too"
+	keyNoTouch    = "an id that there is no key of is no error"
+	keyPutUsed    = "PutKey stores a key with its LastUsedAt."
 	keysSafe      = "Methods must be safe for concurrent use"
 )
 

@@ -83,6 +83,17 @@ func (k *kit) revoke(s humanhours.KeyStore, key humanhours.APIKey, at, want time
 	return key
 }
 
+// touch records that a key was used and returns the key as it must be after.
+func (k *kit) touch(s humanhours.KeyStore, key humanhours.APIKey, at, want time.Time) humanhours.APIKey {
+	k.Helper()
+	if err := s.TouchKey(k.Context(), key.ID, at); err != nil {
+		k.Fatalf("TouchKey: %v", err)
+	}
+	key.LastUsedAt = want
+	k.key(s, key)
+	return key
+}
+
 func keyProofs() []proof[humanhours.KeyStore] {
 	return []proof[humanhours.KeyStore]{
 		{"every field of a key", keyFound, func(k *kit, s humanhours.KeyStore) {
@@ -200,6 +211,81 @@ func keyProofs() []proof[humanhours.KeyStore] {
 				k.revoke(s, key, at, first)
 			}
 		}},
+		{"a key that is put revoked", keyRevokeOnce, func(k *kit, s humanhours.KeyStore) {
+			key := sampleKey("acme", "3fK9xQ2b")
+			key.RevokedAt = epoch.Add(time.Hour)
+			k.put(s, key)
+			k.revoke(s, key, epoch.Add(2*time.Hour), key.RevokedAt)
+			k.keys(s, "acme", key)
+		}},
+		{"touching a key", keyTouched, func(k *kit, s humanhours.KeyStore) {
+			key, other := k.put(s, sampleKey("acme", "3fK9xQ2b")), k.put(s, sampleKey("acme", "3fK9xQ2c"))
+			k.key(s, key)
+			key = k.touch(s, key, epoch.Add(time.Hour), epoch.Add(time.Hour))
+			k.keys(s, "acme", key, other)
+			k.keys(s, "", key, other)
+			k.taken(s, key, key)
+			k.taken(s, sampleKey("acme", key.ID), key)
+			other = k.touch(s, other, epoch.Add(time.Millisecond), epoch.Add(time.Millisecond))
+			k.keys(s, "acme", key, other)
+			k.keys(s, "", key, other)
+		}},
+		{"touching a key again", keyNeverBack, func(k *kit, s humanhours.KeyStore) {
+			key := k.put(s, sampleKey("acme", "3fK9xQ2b"))
+			for _, minutes := range []time.Duration{-90, -60, -61, -60, -90, 0, -1, 30, 29, -90} {
+				at, want := epoch.Add(minutes*time.Minute), key.LastUsedAt
+				if at.After(want) {
+					want = at
+				}
+				key = k.touch(s, key, at, want)
+			}
+			at, next := key.LastUsedAt, key.LastUsedAt.Add(time.Millisecond)
+			k.touch(s, key, next, next)
+			k.touch(s, key, at, next)
+			digits := k.put(s, sampleKey("acme", "3fK9xQ2c")) // instants of which each has more of them than the one before
+			for _, ms := range []int64{-9, 8, 77, 999_999_999_999, 1_000_000_000_000} {
+				at := time.UnixMilli(ms).UTC()
+				digits = k.touch(s, digits, at, at)
+				k.touch(s, digits, at.Add(-10*time.Millisecond), at)
+			}
+		}},
+		{"touching a revoked key", keyTouchedToo, func(k *kit, s humanhours.KeyStore) {
+			key := k.put(s, sampleKey("acme", "3fK9xQ2b"))
+			key = k.touch(s, key, epoch, epoch)
+			key = k.revoke(s, key, epoch.Add(time.Hour), epoch.Add(time.Hour))
+			key = k.touch(s, key, epoch.Add(2*time.Hour), epoch.Add(2*time.Hour))
+			k.keys(s, "acme", key)
+			k.revoke(s, key, epoch.Add(3*time.Hour), key.RevokedAt)
+			second := k.put(s, sampleKey("acme", "3fK9xQ2c"))
+			second = k.revoke(s, second, epoch, epoch)
+			k.touch(s, second, epoch.Add(time.Hour), epoch.Add(time.Hour))
+		}},
+		{"touching a key that is not there", keyNoTouch, func(k *kit, s humanhours.KeyStore) {
+			other := k.put(s, sampleKey("acme", "3fK9xQ2c"))
+			key := sampleKey("acme", "3fK9xQ2b")
+			for _, id := range []string{key.ID, "", "3fk9xq2c", "3fK9xQ2", "*", "acme"} {
+				if err := s.TouchKey(k.Context(), id, epoch); err != nil {
+					k.Fatalf("TouchKey of %q, of which there is no key: %v", id, err)
+				}
+				k.noKey(s, id)
+			}
+			k.keys(s, "", other)
+			k.put(s, key) // which was not used before
+			k.key(s, key)
+		}},
+		{"a key that is put used", keyPutUsed, func(k *kit, s humanhours.KeyStore) {
+			key := sampleKey("acme", "3fK9xQ2b")
+			key.LastUsedAt = epoch.Add(time.Hour)
+			k.put(s, key)
+			k.key(s, key)
+			k.keys(s, "acme", key)
+			later := key
+			later.LastUsedAt = epoch.Add(2 * time.Hour)
+			k.taken(s, later, key)
+			k.taken(s, sampleKey("acme", key.ID), key)
+			k.touch(s, key, epoch.Add(time.Minute), key.LastUsedAt)
+			k.touch(s, key, epoch.Add(3*time.Hour), epoch.Add(3*time.Hour))
+		}},
 		{"instants of keys", keysExact, func(k *kit, s humanhours.KeyStore) {
 			for i, instant := range []time.Time{
 				epoch.In(time.FixedZone("", 14*3600)), epoch.In(time.FixedZone("XYZ", -11*3600)), epoch.Add(999_999), epoch.Truncate(time.Second),
@@ -207,7 +293,12 @@ func keyProofs() []proof[humanhours.KeyStore] {
 				key := sampleKey("acme", fmt.Sprintf("key%05d", i))
 				key.CreatedAt = instant
 				k.put(s, key)
-				k.revoke(s, key, instant.Add(time.Hour), instant.Add(time.Hour))
+				key = k.revoke(s, key, instant.Add(time.Hour), instant.Add(time.Hour))
+				k.touch(s, key, instant.Add(2*time.Hour), instant.Add(2*time.Hour))
+				key.ID = fmt.Sprintf("old%05d", i)
+				key.LastUsedAt = instant.Add(time.Minute)
+				k.put(s, key)
+				k.key(s, key)
 			}
 		}},
 		{"an ended context", keysPrompt, func(k *kit, s humanhours.KeyStore) {
@@ -224,6 +315,8 @@ func keyProofs() []proof[humanhours.KeyStore] {
 					_, _, err := s.RevokeKey(ctx, key.ID, epoch)
 					return err
 				})
+				k.answers("TouchKey", want, func() error { return s.TouchKey(ctx, key.ID, epoch) })
+				k.answers("TouchKey of no key", want, func() error { return s.TouchKey(ctx, "3fK9xQ2c", epoch) })
 				k.answers("Key", want, func() error {
 					_, ok, err := s.Key(ctx, key.ID)
 					if ok {
@@ -285,6 +378,26 @@ func sharedKeyProofs() []proof[[]humanhours.KeyStore] {
 			}
 			k.key(stores[0], key)
 		}},
+		{"touched by many at once", keyNeverBack, func(k *kit, stores []humanhours.KeyStore) {
+			const rounds = 4
+			ctx := k.Context()
+			for round := range rounds {
+				key := k.put(stores[0], sampleKey("acme", fmt.Sprintf("key%05d", round)))
+				errs := make([]error, writers)
+				k.race(writers, func(i int) {
+					errs[i] = stores[i%len(stores)].TouchKey(ctx, key.ID, epoch.Add(time.Duration((i*37+round*11)%writers)*time.Second))
+				})
+				for _, err := range errs {
+					if err != nil {
+						k.Fatalf("TouchKey: %v", err)
+					}
+				}
+				key.LastUsedAt = epoch.Add((writers - 1) * time.Second)
+				for _, s := range stores {
+					k.key(s, key)
+				}
+			}
+		}},
 		{"put and revoked by many at once", keysSafe, func(k *kit, stores []humanhours.KeyStore) {
 			// Half of them put keys, each on its own; half of them revoke what is there. Nothing is lost.
 			ctx := k.Context()
@@ -321,6 +434,8 @@ func sharedKeyProofs() []proof[[]humanhours.KeyStore] {
 				k.put(s, key)
 				k.key(next, key)
 				key = k.revoke(next, key, epoch, epoch)
+				k.key(s, key)
+				key = k.touch(next, key, epoch, epoch)
 				k.key(s, key)
 				k.taken(s, sampleKey("acme", key.ID), key)
 			}

@@ -2,8 +2,11 @@ package storetest
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -16,6 +19,7 @@ type looseKeys struct {
 	humanhours.KeyStore
 	put    func(ctx context.Context, s humanhours.KeyStore, key humanhours.APIKey) (humanhours.APIKey, bool, error)
 	revoke func(ctx context.Context, s humanhours.KeyStore, id string, at time.Time) (humanhours.APIKey, bool, error)
+	touch  func(ctx context.Context, s humanhours.KeyStore, id string, at time.Time) error
 	read   func(*humanhours.APIKey)                      // changes keys that are read
 	list   func([]humanhours.APIKey) []humanhours.APIKey // changes lists
 	id     func(string) string                           // changes ids
@@ -71,6 +75,48 @@ func (s *looseKeys) RevokeKey(ctx context.Context, id string, at time.Time) (hum
 		call(s.read, &key)
 	}
 	return key, ok, err
+}
+
+func (s *looseKeys) TouchKey(ctx context.Context, id string, at time.Time) error {
+	if s.touch != nil {
+		return s.touch(s.context(ctx), s.KeyStore, id, at)
+	}
+	return s.KeyStore.TouchKey(s.context(ctx), rename(s.id, id), at)
+}
+
+// marks keeps in its own way when keys were used.
+type marks struct {
+	looseKeys
+	mu   sync.Mutex
+	used map[string]time.Time
+}
+
+// marking makes marks of an honest store: mark says when a key is taken to be used last, of what it was (zero: never) and what comes.
+func marking(mark func(k humanhours.APIKey, was, at time.Time) time.Time) *marks {
+	m := &marks{used: make(map[string]time.Time)}
+	m.KeyStore = memory.New()
+	m.read = func(k *humanhours.APIKey) {
+		m.mu.Lock()
+		defer m.mu.Unlock()
+		if at, ok := m.used[k.ID]; ok {
+			k.LastUsedAt = at
+		}
+	}
+	m.touch = func(ctx context.Context, s humanhours.KeyStore, id string, at time.Time) error {
+		k, ok, err := s.Key(ctx, id)
+		if err != nil || !ok {
+			return err
+		}
+		m.mu.Lock()
+		was := m.used[id]
+		m.mu.Unlock()
+		at = mark(k, was, at.UTC().Truncate(time.Millisecond))
+		m.mu.Lock()
+		defer m.mu.Unlock()
+		m.used[id] = at
+		return nil
+	}
+	return m
 }
 
 func keyLiars() []liar[[]humanhours.KeyStore] {
@@ -177,6 +223,109 @@ func keyLiars() []liar[[]humanhours.KeyStore] {
 				return k, true, err
 			},
 		}),
+		of("takes a key that is put revoked for one that is not", "a key that is put revoked", looseKeys{
+			put: func(ctx context.Context, s store, given key) (key, bool, error) {
+				given.RevokedAt = time.Time{}
+				return s.PutKey(ctx, given)
+			},
+		}),
+		{lie: "touches all keys of an org", caughtBy: "touching a key", fresh: func() []store {
+			l := looseKeys{KeyStore: memory.New()}
+			l.touch = func(ctx context.Context, s store, _ string, at time.Time) error {
+				keys, err := s.Keys(ctx, "acme")
+				for _, k := range keys {
+					err = errors.Join(err, s.TouchKey(ctx, k.ID, at))
+				}
+				return err
+			}
+			return []store{&l}
+		}},
+		of("does not list when keys were used", "touching a key", looseKeys{list: func(keys []key) []key {
+			for i := range keys {
+				keys[i].LastUsedAt = time.Time{}
+			}
+			return keys
+		}}),
+		of("touches nothing", "touching a key", looseKeys{touch: func(ctx context.Context, _ store, _ string, _ time.Time) error { return ctx.Err() }}),
+		{lie: "keeps the use that came last", caughtBy: "touching a key again", fresh: func() []store {
+			return []store{marking(func(_ key, _, at time.Time) time.Time { return at })}
+		}},
+		{lie: "keeps the first use", caughtBy: "touching a key again", fresh: func() []store {
+			return []store{marking(func(_ key, was, at time.Time) time.Time {
+				if was.IsZero() {
+					return at
+				}
+				return was
+			})}
+		}},
+		{lie: "compares instants as text", caughtBy: "touching a key again", fresh: func() []store {
+			return []store{marking(func(_ key, was, at time.Time) time.Time {
+				if !was.IsZero() && fmt.Sprint(at.UnixMilli()) < fmt.Sprint(was.UnixMilli()) {
+					return was
+				}
+				return at
+			})}
+		}},
+		{lie: "does not touch revoked keys", caughtBy: "touching a revoked key", fresh: func() []store {
+			return []store{marking(func(k key, was, at time.Time) time.Time {
+				if !k.RevokedAt.IsZero() {
+					return was
+				}
+				return later(was, at)
+			})}
+		}},
+		of("brings a revoked key back when it is touched", "touching a revoked key", looseKeys{read: func(k *key) {
+			if k.LastUsedAt.After(k.RevokedAt) {
+				k.RevokedAt = time.Time{}
+			}
+		}}),
+		of("fails to touch a key that is not there", "touching a key that is not there", looseKeys{
+			touch: func(ctx context.Context, s store, id string, at time.Time) error {
+				if _, ok, _ := s.Key(ctx, id); !ok && ctx.Err() == nil {
+					return errors.New("no such key")
+				}
+				return s.TouchKey(ctx, id, at)
+			},
+		}),
+		{lie: "remembers the use of a key that is not there", caughtBy: "touching a key that is not there", fresh: func() []store {
+			m := marking(nil)
+			m.touch = func(_ context.Context, _ store, id string, at time.Time) error {
+				m.mu.Lock()
+				defer m.mu.Unlock()
+				m.used[id] = at
+				return nil
+			}
+			return []store{m}
+		}},
+		of("takes a key that is put for one that was never used", "a key that is put used", looseKeys{
+			put: func(ctx context.Context, s store, given key) (key, bool, error) {
+				given.LastUsedAt = time.Time{}
+				return s.PutKey(ctx, given)
+			},
+		}),
+		{lie: "takes over when a key was used from one whose id is taken", caughtBy: "a key that is put used", fresh: func() []store {
+			l := looseKeys{KeyStore: memory.New()}
+			l.put = func(ctx context.Context, s store, given key) (key, bool, error) {
+				stored, created, err := s.PutKey(ctx, given)
+				if err == nil && !created && !given.LastUsedAt.IsZero() {
+					err = s.TouchKey(ctx, given.ID, given.LastUsedAt)
+				}
+				return stored, created, err
+			}
+			return []store{&l}
+		}},
+		of("keeps in seconds when keys were used", "instants of keys", looseKeys{read: func(k *key) { k.LastUsedAt = k.LastUsedAt.Truncate(time.Second) }}),
+		of("does not look at the context when it touches", "an ended context", looseKeys{
+			touch: func(_ context.Context, s store, id string, at time.Time) error {
+				return s.TouchKey(context.Background(), id, at)
+			},
+		}),
+		{lie: "looks when a key was used and then writes", caughtBy: "touched by many at once", fresh: func() []store {
+			return []store{marking(func(_ key, was, at time.Time) time.Time {
+				stall()
+				return later(was, at)
+			})}
+		}},
 		{lie: "loses one of many keys", caughtBy: "put and revoked by many at once", fresh: func() []store {
 			l := looseKeys{KeyStore: memory.New()}
 			l.list = func(keys []key) []key { return keys[:min(len(keys), 30)] }

@@ -39,6 +39,7 @@ type twisted struct {
 	ctx    func(context.Context) context.Context            // changes the context of everything
 	org    func(string) string                              // changes every org
 	key    func(string) string                              // changes every key
+	seen   func(*humanhours.AgentSeen)                      // changes agents that are read
 }
 
 func call[T any](f func(*T), v *T) {
@@ -125,6 +126,14 @@ func (s *twisted) Events(ctx context.Context, q humanhours.EventQuery) iter.Seq2
 
 func (s *twisted) Usage(ctx context.Context, org string, month humanhours.Month) (int64, error) {
 	return s.Store.Usage(s.context(ctx), rename(s.org, org), month)
+}
+
+func (s *twisted) Agents(ctx context.Context, org string, test bool) ([]humanhours.AgentSeen, error) {
+	list, err := s.Store.Agents(s.context(ctx), rename(s.org, org), test)
+	for i := range list {
+		call(s.seen, &list[i])
+	}
+	return list, err
 }
 
 // loose is a store that keeps its own list of keys beside an honest store of events.
@@ -275,6 +284,99 @@ func (s *miscount) Usage(ctx context.Context, org string, month humanhours.Month
 	return n + s.extra[org+month.String()], err
 }
 
+// roster is an honest store of events that keeps agents in its own way.
+type roster struct {
+	humanhours.Store
+	name  func(e *humanhours.Event) string                          // what an event's agent is filed under; defaults to its id
+	ms    func(time.Time) time.Time                                 // makes instants whole milliseconds; defaults to what was before
+	merge func(was *humanhours.AgentSeen, at time.Time)             // changes a row for one more event; defaults to the contract
+	more  func(e humanhours.Entry, a humanhours.Appended) bool      // whether an entry that stores no event changes agents all the same
+	early func(entries []humanhours.Entry) []humanhours.Entry       // those whose agents are recorded before anything is stored
+	apart func()                                                    // happens between an event and its agent; nil: both are one step
+	torn  func()                                                    // happens between reading a row and writing it
+	list  func([]humanhours.AgentSeen, bool) []humanhours.AgentSeen // changes lists, of live events or of test events
+
+	mu   sync.Mutex
+	rows map[row]humanhours.AgentSeen
+}
+
+type row struct {
+	org, agent string
+	test       bool
+}
+
+func (s *roster) record(e *humanhours.Event) {
+	at := e.OccurredAt.UTC()
+	if s.ms != nil {
+		at = s.ms(at)
+	}
+	at = at.Truncate(time.Millisecond)
+	key := row{e.Org, e.AgentID, e.Test}
+	if s.name != nil {
+		key.agent = s.name(e)
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	was, ok := s.rows[key]
+	if s.torn != nil {
+		s.mu.Unlock()
+		s.torn()
+		s.mu.Lock()
+	}
+	switch {
+	case !ok:
+		was = humanhours.AgentSeen{ID: key.agent, First: at, Last: at}
+	case s.merge != nil:
+		s.merge(&was, at)
+	case at.Before(was.First):
+		was.First = at
+	case at.After(was.Last):
+		was.Last = at
+	}
+	if s.rows == nil {
+		s.rows = make(map[row]humanhours.AgentSeen)
+	}
+	s.rows[key] = was
+}
+
+func (s *roster) Append(ctx context.Context, entries []humanhours.Entry) []humanhours.Appended {
+	if s.early != nil {
+		for _, e := range s.early(entries) {
+			s.record(&e.Event)
+		}
+		stall()
+	}
+	results := make([]humanhours.Appended, len(entries))
+	for i, e := range entries {
+		_, there, _ := s.Store.Event(ctx, e.Event.Org, e.Event.ID)
+		a := only(s.Store.Append(ctx, entries[i:i+1]))
+		results[i] = a
+		if s.apart != nil {
+			s.apart()
+		}
+		if outcome(a) == created && !there || s.more != nil && s.more(e, a) {
+			s.record(&e.Event)
+		}
+	}
+	return results
+}
+
+func (s *roster) Agents(ctx context.Context, org string, test bool) ([]humanhours.AgentSeen, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	var list []humanhours.AgentSeen
+	for key, agent := range s.rows {
+		if key.org == org && key.test == test {
+			list = append(list, agent)
+		}
+	}
+	slices.SortFunc(list, func(a, b humanhours.AgentSeen) int { return strings.Compare(a.ID, b.ID) })
+	if s.list != nil {
+		list = s.list(list, test)
+	}
+	return list, ctx.Err()
+}
+
 // override replaces single methods of an honest store.
 type override struct {
 	humanhours.Store
@@ -283,6 +385,7 @@ type override struct {
 	event  func(ctx context.Context, org, id string) (humanhours.Event, bool, error)
 	events func(ctx context.Context, q humanhours.EventQuery) iter.Seq2[humanhours.Event, error]
 	usage  func(ctx context.Context, org string, month humanhours.Month) (int64, error)
+	agents func(ctx context.Context, org string, test bool) ([]humanhours.AgentSeen, error)
 }
 
 func (s override) Append(ctx context.Context, entries []humanhours.Entry) []humanhours.Appended {
@@ -318,6 +421,13 @@ func (s override) Usage(ctx context.Context, org string, month humanhours.Month)
 		return s.Store.Usage(ctx, org, month)
 	}
 	return s.usage(ctx, org, month)
+}
+
+func (s override) Agents(ctx context.Context, org string, test bool) ([]humanhours.AgentSeen, error) {
+	if s.agents == nil {
+		return s.Store.Agents(ctx, org, test)
+	}
+	return s.agents(ctx, org, test)
 }
 
 // all reads what a query yields, and its error.
@@ -397,6 +507,14 @@ func onCounts(l func() *miscount) func() []humanhours.Store {
 	})
 }
 
+func onAgents(l func() *roster) func() []humanhours.Store {
+	return one(func() humanhours.Store {
+		s := l()
+		s.Store = memory.New()
+		return s
+	})
+}
+
 // with builds a store from an honest one.
 func with(f func(s humanhours.Store) humanhours.Store) func() []humanhours.Store {
 	return one(func() humanhours.Store { return f(memory.New()) })
@@ -413,6 +531,7 @@ func storeLiars() []liar[[]humanhours.Store] {
 		appended = humanhours.Appended
 		event    = humanhours.Event
 		query    = humanhours.EventQuery
+		agent    = humanhours.AgentSeen
 	)
 	return []liar[[]store]{
 		// Atomicity.
@@ -936,6 +1055,113 @@ func storeLiars() []liar[[]humanhours.Store] {
 			return []store{memory.New(), memory.New()}
 		}},
 
+		// Agents.
+		{lie: "takes the latest to come for the last of its agent", caughtBy: "the first and the last event of an agent", fresh: onAgents(func() *roster {
+			return &roster{merge: func(was *agent, at time.Time) { was.First, was.Last = earlier(was.First, at), at }}
+		})},
+		{lie: "takes the first to come for the first of its agent", caughtBy: "the first and the last event of an agent", fresh: onAgents(func() *roster {
+			return &roster{merge: func(was *agent, at time.Time) { was.Last = later(was.Last, at) }}
+		})},
+		{lie: "lists agents without case", caughtBy: "agents in the order of their ids", fresh: onAgents(func() *roster {
+			return &roster{list: func(list []agent, _ bool) []agent {
+				slices.SortStableFunc(list, func(a, b agent) int { return strings.Compare(strings.ToLower(a.ID), strings.ToLower(b.ID)) })
+				return list
+			}}
+		})},
+		{lie: "compares agents without case", caughtBy: "agents in the order of their ids", fresh: onAgents(func() *roster {
+			return &roster{name: func(e *event) string { return strings.ToLower(e.AgentID) }}
+		})},
+		{lie: "cuts agents to 255 bytes", caughtBy: "agents in the order of their ids", fresh: onAgents(func() *roster {
+			return &roster{name: func(e *event) string { return e.AgentID[:min(len(e.AgentID), 255)] }}
+		})},
+		{lie: "ends agents at a NUL", caughtBy: "agents in the order of their ids", fresh: onAgents(func() *roster {
+			return &roster{name: func(e *event) string { return strings.TrimSuffix(cString(e.AgentID), ".") }}
+		})},
+		{lie: "lists 256 agents", caughtBy: "many agents", fresh: onAgents(func() *roster {
+			return &roster{list: func(list []agent, _ bool) []agent { return list[:min(len(list), 256)] }}
+		})},
+		{lie: "lists agents of test events among the others", caughtBy: "agents of test events", fresh: with(func(s store) store {
+			return override{Store: s, agents: func(ctx context.Context, org string, test bool) ([]agent, error) {
+				list, err := s.Agents(ctx, org, test)
+				if err != nil || test {
+					return list, err
+				}
+				tests, err := s.Agents(ctx, org, true)
+				for _, a := range tests {
+					if !slices.ContainsFunc(list, func(b agent) bool { return a.ID == b.ID }) {
+						list = append(list, a)
+					}
+				}
+				slices.SortFunc(list, func(a, b agent) int { return strings.Compare(a.ID, b.ID) })
+				return list, err
+			}}
+		})},
+		{lie: "knows an agent of test events by its first", caughtBy: "agents of test events", fresh: onAgents(func() *roster {
+			return &roster{list: func(list []agent, test bool) []agent {
+				for i := range list {
+					if test {
+						list[i].Last = list[i].First
+					}
+				}
+				return list
+			}}
+		})},
+		{lie: "keeps instants of agents in seconds", caughtBy: "instants of agents", fresh: twist(twisted{seen: func(a *agent) { a.First = a.First.Truncate(time.Second) }})},
+		{lie: "rounds instants of agents up", caughtBy: "instants of agents", fresh: onAgents(func() *roster {
+			return &roster{ms: func(at time.Time) time.Time { return at.Round(time.Millisecond) }}
+		})},
+		{lie: "answers instants of agents in local time", caughtBy: "instants of agents", fresh: twist(twisted{seen: func(a *agent) {
+			a.Last = a.Last.In(time.FixedZone("CEST", 2*3600))
+		}})},
+		{lie: "takes an instant before 1970 for none", caughtBy: "instants of agents", fresh: twist(twisted{seen: func(a *agent) {
+			if a.First.UnixMilli() < 0 {
+				a.First = time.UnixMilli(0).UTC()
+			}
+		}})},
+		{lie: "mends orgs that are not UTF-8 when it lists agents", caughtBy: "the agents of orgs with odd names", fresh: with(func(s store) store {
+			return override{Store: s, agents: func(ctx context.Context, org string, test bool) ([]agent, error) {
+				return s.Agents(ctx, mended(org), test)
+			}}
+		})},
+		{lie: "records agents of what it refuses", caughtBy: "what is not stored changes no agent", fresh: onAgents(func() *roster {
+			return &roster{more: func(_ entry, a appended) bool { return a.QuotaExceeded }}
+		})},
+		{lie: "records agents of replays", caughtBy: "what is not stored changes no agent", fresh: onAgents(func() *roster {
+			return &roster{more: func(_ entry, a appended) bool { return a.Replayed && !a.Mismatch }}
+		})},
+		{lie: "records agents of mismatches", caughtBy: "what is not stored changes no agent", fresh: onAgents(func() *roster {
+			return &roster{more: func(_ entry, a appended) bool { return a.Mismatch }}
+		})},
+		{lie: "records the agent of an entry whose id is stored", caughtBy: "what is not stored changes no agent", fresh: onAgents(func() *roster {
+			return &roster{more: func(_ entry, a appended) bool { return outcome(a) == created }}
+		})},
+		{lie: "records agents of what fails", caughtBy: "what is not stored changes no agent", fresh: onAgents(func() *roster {
+			return &roster{more: func(_ entry, a appended) bool { return a.Err != nil }}
+		})},
+		{lie: "records the agents of a batch as a whole", caughtBy: "what is not stored in a batch changes no agent", fresh: onAgents(func() *roster {
+			return &roster{early: func(entries []entry) []entry {
+				if len(entries) == 1 {
+					return nil
+				}
+				return entries
+			}}
+		})},
+		{lie: "hands out its own agents", caughtBy: "the store's agents are not handed out", fresh: with(func(s store) store {
+			kept := make(map[bool][]agent)
+			return override{Store: s, agents: func(ctx context.Context, org string, test bool) ([]agent, error) {
+				list, err := s.Agents(ctx, org, test)
+				if len(kept[test]) != len(list) {
+					kept[test] = list
+				}
+				return kept[test], err
+			}}
+		})},
+		{lie: "reads what it knows of an agent and then writes", caughtBy: "one agent, many writers", fresh: onAgents(func() *roster { return &roster{torn: stall} })},
+		{lie: "records the agent after the event", caughtBy: "an agent is seen with its event", fresh: onAgents(func() *roster { return &roster{apart: stall} })},
+		{lie: "records the agent before the event", caughtBy: "an agent is seen with its event", fresh: onAgents(func() *roster {
+			return &roster{early: func(entries []entry) []entry { return entries }}
+		})},
+
 		// Reading.
 		{lie: "lists in the order of ids", caughtBy: "the order of events", fresh: one(rearranged(func(_ query, list []event) []event {
 			slices.SortFunc(list, func(a, b event) int { return strings.Compare(a.ID, b.ID) })
@@ -1125,6 +1351,11 @@ func storeLiars() []liar[[]humanhours.Store] {
 				return s.Event(context.Background(), org, id)
 			}}
 		})},
+		{lie: "does not look at the context when it lists agents", caughtBy: "reading with an ended context", fresh: with(func(s store) store {
+			return override{Store: s, agents: func(_ context.Context, org string, test bool) ([]agent, error) {
+				return s.Agents(context.Background(), org, test)
+			}}
+		})},
 		{lie: "yields nothing when the context has ended", caughtBy: "reading with an ended context", fresh: with(func(s store) store {
 			return override{Store: s, events: func(ctx context.Context, q query) iter.Seq2[event, error] {
 				if ctx.Err() != nil {
@@ -1184,6 +1415,13 @@ func numeric(s string) string {
 
 func later(a, b time.Time) time.Time {
 	if a.After(b) {
+		return a
+	}
+	return b
+}
+
+func earlier(a, b time.Time) time.Time {
+	if a.Before(b) {
 		return a
 	}
 	return b

@@ -68,10 +68,12 @@ func restartProofs() []proof[*lives] {
 		{"fingerprints after a restart", mismatchIsTold, fingerprintsAfterRestart},
 		{"usage after a restart", usageByMonth, usageAfterRestart},
 		{"a quota after a restart", capRefuses, quotaAfterRestart},
+		{"agents after a restart", agentsSeen, agentsAfterRestart},
 		{"orgs after a restart", orgOwnFields, orgsAfterRestart},
 		{"the history of an org after a restart", orgHistory, historyAfterRestart},
 		{"API keys after a restart", keyFound, apiKeysAfterRestart},
 		{"revoked API keys after a restart", keyRevokeOnce, revokedAfterRestart},
+		{"used API keys after a restart", keyNeverBack, usedAfterRestart},
 	}
 }
 
@@ -193,6 +195,33 @@ func quotaAfterRestart(k *kit, l *lives) {
 	k.used(s, org, epoch, limit+1)
 }
 
+// Each life has an agent of its own, and moves both ends of one that they share.
+func agentsAfterRestart(k *kit, l *lives) {
+	const org, other, restarts = "acme", "a\x00c\xff", 3
+	var mine, theirs []humanhours.Event
+	for life := range restarts {
+		s := l.next(k)
+		k.agents(s, org, mine...)
+		k.agents(s, other, theirs...)
+		away := time.Duration(1+life) * time.Hour
+		batch := []humanhours.Entry{
+			k.entry(org, named("shared"), occurred(epoch.Add(away))), k.entry(org, named("shared"), occurred(epoch.Add(-away))),
+			k.entry(org, named(eventID(life))), k.entry(org, named("shared"), test, occurred(epoch.Add(-2*away))),
+			k.entry(other, named("shared"), occurred(epoch.Add(3*away))),
+		}
+		for i, got := range k.append(s, batch...) {
+			k.is("an entry of a batch", got, created, batch[i].Event)
+		}
+		for _, e := range batch[:4] {
+			mine = append(mine, e.Event)
+		}
+		theirs = append(theirs, batch[4].Event)
+	}
+	s := l.next(k)
+	k.agents(s, org, mine...)
+	k.agents(s, other, theirs...)
+}
+
 // orgs returns the OrgStore of a life; false, with nothing proven, if it is none.
 func (l *lives) orgs(k *kit) (humanhours.OrgStore, bool) {
 	k.Helper()
@@ -276,4 +305,22 @@ func revokedAfterRestart(k *kit, l *lives) {
 	k.keys(s, "acme", revoked)
 	k.taken(s, key, revoked)
 	k.revoke(s, key, when.Add(time.Hour), when)
+}
+
+func usedAfterRestart(k *kit, l *lives) {
+	s, ok := l.apiKeys(k)
+	if !ok {
+		k.Skip("not a KeyStore")
+	}
+	key, revoked, when := k.put(s, sampleKey("acme", "3fK9xQ2b")), k.put(s, sampleKey("acme", "3fk9xq2b")), epoch.Add(time.Hour)
+	never := k.put(s, sampleKey("acme", "3fK9xQ2c"))
+	key = k.touch(s, key, when, when)
+	revoked = k.touch(s, revoked, when.Add(time.Minute), when.Add(time.Minute))
+	revoked = k.revoke(s, revoked, when, when)
+	s, _ = l.apiKeys(k)
+	k.keys(s, "acme", key, never, revoked)
+	k.taken(s, sampleKey("acme", key.ID), key)
+	k.touch(s, key, epoch, when)
+	k.touch(s, never, epoch, epoch)
+	k.touch(s, revoked, when.Add(time.Hour), when.Add(time.Hour))
 }

@@ -58,6 +58,22 @@ func (s pardoning) Key(ctx context.Context, id string) (humanhours.APIKey, bool,
 	return key, ok, err
 }
 
+// unused forgets when keys were used.
+type unused struct{ undead }
+
+func (s unused) Keys(ctx context.Context, org string) ([]humanhours.APIKey, error) {
+	keys, err := s.undead.Keys(ctx, org)
+	for i := range keys {
+		keys[i].LastUsedAt = time.Time{}
+	}
+	return keys, err
+}
+
+// newcomers knows the agents of events that came since the restart.
+type newcomers struct{ *roster }
+
+func (newcomers) Close() error { return nil }
+
 // keyless forgets idempotency keys: those that come are new.
 type keyless struct{ undead }
 
@@ -97,6 +113,10 @@ func restartLiars() []liar[*lives] {
 		oblivious("forgets the idempotency keys", "idempotency keys after a restart", func(s *memory.Store) Durable { return keyless{undead{Store: s}} }),
 		oblivious("starts windows again", "idempotency keys after a restart", func(s *memory.Store) Durable { return clinging{undead{Store: s}} }),
 		oblivious("forgets the counts", "usage after a restart", func(s *memory.Store) Durable { return uncounted{undead{Store: s}} }),
+		oblivious("forgets the agents", "agents after a restart", func(s *memory.Store) Durable {
+			return newcomers{&roster{Store: s}}
+		}),
+		oblivious("forgets when API keys were used", "used API keys after a restart", func(s *memory.Store) Durable { return unused{undead{Store: s}} }),
 		oblivious("forgets the history but for its end", "the history of an org after a restart", func(s *memory.Store) Durable { return lastOnly{undead{Store: s}} }),
 		oblivious("forgets revocations", "revoked API keys after a restart", func(s *memory.Store) Durable { return pardoning{undead{Store: s}} }),
 	)

@@ -76,6 +76,13 @@ func failureProofs() []proof[humanhours.Store] {
 						_, err := s.Usage(ctx, org, humanhours.MonthOf(epoch))
 						return err
 					})
+					k.answers("Agents", want, func() error {
+						list, err := s.Agents(ctx, org, false)
+						if len(list) > 0 {
+							return errors.New("none, but agents")
+						}
+						return err
+					})
 					k.answers("Events", want, func() error {
 						var errs []error
 						for _, err := range s.Events(ctx, humanhours.EventQuery{Org: org}) {

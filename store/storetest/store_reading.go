@@ -317,6 +317,9 @@ func readingProofs() []proof[humanhours.Store] {
 						if _, err := s.Replay(ctx, query); err != nil {
 							failure = err
 						}
+						if _, err := s.Agents(ctx, "acme", false); err != nil {
+							failure = err
+						}
 						for _, err := range s.Events(ctx, humanhours.EventQuery{Org: "acme", Limit: 2}) {
 							if err != nil {
 								failure = err

@@ -15,7 +15,7 @@ const writers = 64
 
 // sharedProofs are the cases with many callers, on one handle or on several.
 func sharedProofs() []proof[[]humanhours.Store] {
-	return []proof[[]humanhours.Store]{
+	return append(sharedAgentProofs(), []proof[[]humanhours.Store]{
 		{"one key, many writers", oneCreates, func(k *kit, stores []humanhours.Store) {
 			const rounds = 6
 			for round := range rounds {
@@ -291,6 +291,7 @@ func sharedProofs() []proof[[]humanhours.Store] {
 		}},
 		{"every handle knows what the others stored", eventsAreFinal, func(k *kit, stores []humanhours.Store) {
 			limit := int64(2 * len(stores))
+			var all []humanhours.Event
 			for i, s := range stores {
 				next := stores[(i+1)%len(stores)]
 				e := k.entry("acme", key(fmt.Sprint(i)), capped(limit), at(epoch))
@@ -307,6 +308,9 @@ func sharedProofs() []proof[[]humanhours.Store] {
 				k.is("an entry whose id is stored", k.append(next, e)[0], created, e.Event)
 				second := k.entry("acme", capped(limit), at(epoch))
 				k.create(next, second)
+				all = append(all, e.Event, second.Event)
+				k.agents(s, "acme", all...)
+				k.agents(next, "acme", all...)
 				list := k.list(s, humanhours.EventQuery{Org: "acme", Order: humanhours.ByReceived, Descending: true, Limit: 2})
 				if len(list) != 2 || list[0].ID != second.Event.ID || list[1].ID != e.Event.ID {
 					k.Fatalf("the latest events are not the two that were stored last: %v", len(list))
@@ -320,7 +324,7 @@ func sharedProofs() []proof[[]humanhours.Store] {
 				}
 			}
 		}},
-	}
+	}...)
 }
 
 // together appends each entry on its own, all at once, over all handles.
