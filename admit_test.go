@@ -150,7 +150,8 @@ func TestScopes(t *testing.T) {
 
 func TestDefaultPlans(t *testing.T) {
 	want := map[string]humanhours.Plan{
-		"free": {RequestsPerSecond: 60, EventsPerMonth: 500}, "pro": {RequestsPerSecond: 200}, "enterprise": {RequestsPerSecond: 1000},
+		"free": {RequestsPerSecond: 60, EventsPerMonth: 500, Locked: humanhours.FeatureTaskTypes | humanhours.FeatureReports},
+		"pro":  {RequestsPerSecond: 200}, "enterprise": {RequestsPerSecond: 1000},
 	}
 	plans := humanhours.DefaultPlans()
 	assert.Equal(t, want, plans)

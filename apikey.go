@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -53,6 +54,14 @@ func (s Scopes) String() string {
 		return "all"
 	}
 	return strings.Join(s.names(), " ")
+}
+
+// Names lists the scopes by name, all of them for the zero value.
+func (s Scopes) Names() []string {
+	if s == 0 {
+		return slices.Clone(scopeNames[:])
+	}
+	return s.names()
 }
 
 func (s Scopes) names() []string {
@@ -189,6 +198,11 @@ type KeysConfig struct {
 	Clock func() time.Time
 	// Random is where keys come from. Defaults to crypto/rand.Reader.
 	Random io.Reader
+	// LastUsedEvery is how often the use of one key is written to the store, at most, by this process. It is written beside the answers and
+	// never delays one. Defaults to one minute; negative: never.
+	LastUsedEvery time.Duration
+	// Logger is told when the use of a key could not be written. Defaults to slog.Default().
+	Logger *slog.Logger
 }
 
 // Keys makes, checks and revokes API keys. It is safe for concurrent use. Make one with NewKeys.
@@ -198,7 +212,10 @@ type Keys struct {
 
 	mu    sync.RWMutex
 	cache map[string]cachedKey
-	drops int64 // counts invalidations, so that a read that was under way does not bring the old key back
+	drops int64                // counts invalidations, so that a read that was under way does not bring the old key back
+	used  map[string]time.Time // when the use of a key was last written, or is about to be
+
+	writes hooks // of the uses
 }
 
 type cachedKey struct {
@@ -217,8 +234,53 @@ func NewKeys(store KeyStore, cfg KeysConfig) *Keys {
 	if cfg.Random == nil {
 		cfg.Random = rand.Reader
 	}
-	return &Keys{store: store, cfg: cfg, cache: make(map[string]cachedKey)}
+	if cfg.LastUsedEvery == 0 {
+		cfg.LastUsedEvery = time.Minute
+	}
+	if cfg.Logger == nil {
+		cfg.Logger = slog.Default()
+	}
+	k := &Keys{store: store, cfg: cfg, cache: make(map[string]cachedKey), used: make(map[string]time.Time)}
+	k.writes.init("the store of when keys were used", maxUses, cfg.Logger)
+	return k
 }
+
+// maxUses is how many uses may wait to be written. One that finds no room is written when the key is used a while later.
+const maxUses = 4096
+
+// touchTimeout is how long the write of one use may take.
+const touchTimeout = 5 * time.Second
+
+// use has the use of a key written, if that was not done for a while.
+func (k *Keys) use(id string) {
+	if k.cfg.LastUsedEvery < 0 {
+		return
+	}
+	now := k.cfg.Clock()
+	k.mu.RLock()
+	last, ok := k.used[id]
+	k.mu.RUnlock()
+	if due := now.Sub(last); ok && due < k.cfg.LastUsedEvery && due >= 0 { // below 0: the clock was set back
+		return
+	}
+	k.mu.Lock()
+	again := k.used[id] != last // somebody else was faster
+	k.used[id] = now
+	k.mu.Unlock()
+	if again {
+		return
+	}
+	k.writes.enqueue(func() {
+		ctx, cancel := context.WithTimeout(context.Background(), touchTimeout)
+		defer cancel()
+		if err := k.store.TouchKey(ctx, id, now.UTC().Truncate(time.Millisecond)); err != nil {
+			k.cfg.Logger.Warn("humanhours: could not write when a key was last used", "key_id", id, "error", err)
+		}
+	})
+}
+
+// Flush waits until the uses of keys that were seen so far have been written, or until ctx ends. Keys has nothing else to close.
+func (k *Keys) Flush(ctx context.Context) error { return k.writes.drain(ctx) }
 
 // Create makes a key for org and stores its hash. The Secret is all there will ever be of it.
 func (k *Keys) Create(ctx context.Context, org string, test bool, scopes Scopes) (APIKey, Secret, error) {
@@ -276,6 +338,27 @@ func (k *Keys) put(ctx context.Context, org string, secret Secret, scopes Scopes
 	return key, stored, created, nil
 }
 
+// Rotate makes a key for the org, of the kind and with the scopes that another one has. Both work until the old one is revoked, so that
+// nothing stands still while its users change over. A revoked key cannot be rotated.
+func (k *Keys) Rotate(ctx context.Context, id string) (APIKey, Secret, error) {
+	old, ok, err := k.store.Key(ctx, id)
+	switch {
+	case err != nil:
+		return APIKey{}, Secret{}, unavailable("the key store", err)
+	case !ok:
+		return APIKey{}, Secret{}, noKey()
+	case !old.RevokedAt.IsZero():
+		return APIKey{}, Secret{}, &Error{
+			Code: CodeKeyRevoked, Message: "the key " + id + " has been revoked", Hint: "Make a new key.", Field: "id",
+		}
+	}
+	return k.Create(ctx, old.Org, old.Test, old.Scopes)
+}
+
+func noKey() error {
+	return &Error{Code: CodeNotFound, Message: "there is no key of that id", Field: "id"}
+}
+
 // Revoke ends a key. It takes effect here at once, and in other processes within their CacheTTL.
 func (k *Keys) Revoke(ctx context.Context, id string) (APIKey, error) {
 	key, ok, err := k.store.RevokeKey(ctx, id, k.cfg.Clock().UTC().Truncate(time.Millisecond))
@@ -287,7 +370,7 @@ func (k *Keys) Revoke(ctx context.Context, id string) (APIKey, error) {
 	case err != nil:
 		return APIKey{}, unavailable("the key store", err)
 	case !ok:
-		return APIKey{}, &Error{Code: CodeNotFound, Message: "there is no key of that id", Field: "id"}
+		return APIKey{}, noKey()
 	}
 	return key, nil
 }
@@ -325,6 +408,7 @@ func (k *Keys) Authenticate(ctx context.Context, presented string) (Caller, erro
 			Hint: "Use a current key of your organisation.",
 		}
 	}
+	k.use(key.ID)
 	return Caller{Org: key.Org, KeyID: key.ID, Test: key.Test, Scopes: key.Scopes}, nil
 }
 

@@ -444,7 +444,7 @@ func requireNoSecret(t *testing.T, where, text, key string) {
 }
 
 func TestSecretShowsNowhere(t *testing.T) {
-	k := newKeyring(humanhours.KeysConfig{})
+	k := newKeyring(humanhours.KeysConfig{LastUsedEvery: -1})
 	key, secret := k.create(t, "acme", false, humanhours.ScopeTrackWrite)
 	text := secret.Reveal()
 	caller, err := k.Authenticate(t.Context(), text)

@@ -3,8 +3,6 @@ package humanhours
 import (
 	_ "embed"
 	"encoding/json"
-	"slices"
-	"strings"
 	"sync"
 	"time"
 
@@ -29,7 +27,7 @@ type TaskType struct {
 // Evidence is where a baseline comes from.
 type Evidence struct {
 	// Kind is, strongest first: "measured" (people were timed), "survey" (people were asked), "practitioner" (one
-	// professional's figure), "derived" (computed from another figure), "estimate" (ours).
+	// professional's figure), "derived" (computed from another figure), "estimate" (ours). EvidenceStated is for an org's own types.
 	Kind       string `json:"evidence"`
 	Title      string `json:"title,omitempty"`
 	Publisher  string `json:"publisher,omitempty"`
@@ -95,48 +93,6 @@ func BuiltinTaskTypes() []TaskType {
 func BuiltinTaskType(key string) (TaskType, bool) {
 	tt, ok := builtins()[key]
 	return tt, ok
-}
-
-func sortTaskTypes[T any](list []T, of func(*T) *TaskType) {
-	slices.SortFunc(list, func(a, b T) int {
-		x, y := of(&a), of(&b)
-		if c := strings.Compare(x.Category, y.Category); c != 0 {
-			return c
-		}
-		return strings.Compare(x.Key, y.Key)
-	})
-}
-
-// CatalogueEntry is a task type as one org sees it.
-type CatalogueEntry struct {
-	TaskType              // as it was published or created
-	Override    *Override // the org's override of a built-in type; nil: none
-	InForce     Baseline  // what an event tracked now would get; meaningless unless HasBaseline
-	HasBaseline bool      // false: events must bring human_baseline_minutes
-}
-
-// catalogue lists what org sees: the built-ins and its own types, without archived ones, sorted by category and key.
-func (o *Org) catalogue(fallback decimal.NullDecimal) []CatalogueEntry {
-	list := make([]CatalogueEntry, 0, len(builtins())+len(o.TaskTypes))
-	add := func(tt TaskType, builtin bool) {
-		entry := CatalogueEntry{TaskType: tt}
-		if override, ok := o.Overrides[tt.Key]; ok && builtin {
-			entry.Override = &override
-		}
-		entry.InForce, entry.HasBaseline = o.resolveBaseline(tt.Key, decimal.NullDecimal{}, fallback)
-		list = append(list, entry)
-	}
-	for _, tt := range builtins() {
-		add(tt, true)
-	}
-	for key, tt := range o.TaskTypes {
-		if _, clash := builtins()[key]; !clash && tt.ArchivedAt.IsZero() {
-			tt.Key = key // the one that requests are resolved by
-			add(tt, false)
-		}
-	}
-	sortTaskTypes(list, func(e *CatalogueEntry) *TaskType { return &e.TaskType })
-	return list
 }
 
 // resolveBaseline walks the layers: request > override > built-in / own type > fallback. False: the type is unknown, or has no

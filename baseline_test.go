@@ -127,7 +127,7 @@ func TestOrgsSeeTheirOwnTaskTypesOnly(t *testing.T) {
 // catalogue lists the task types of the default org by key.
 func catalogue(t *testing.T, w *world, category string) (keys []string, byKey map[string]humanhours.CatalogueEntry) {
 	t.Helper()
-	list, err := w.TaskTypes(t.Context(), humanhours.Caller{}, category)
+	list, err := w.TaskTypes(t.Context(), humanhours.Caller{}, humanhours.TaskTypeQuery{Category: category})
 	require.NoError(t, err)
 	byKey = make(map[string]humanhours.CatalogueEntry)
 	for _, entry := range list {
@@ -209,7 +209,7 @@ func TestOverrideOfAnOwnTypeIsIgnored(t *testing.T) {
 		TaskTypes: map[string]humanhours.TaskType{"mine": {Category: "mine", BaselineMinutes: null("3")}},
 		Overrides: map[string]humanhours.Override{"mine": {BaselineMinutes: dec("9")}},
 	}})
-	list, err := w.TaskTypes(t.Context(), humanhours.Caller{}, "mine")
+	list, err := w.TaskTypes(t.Context(), humanhours.Caller{}, humanhours.TaskTypeQuery{Category: "mine"})
 	require.NoError(t, err)
 	require.Len(t, list, 1)
 	require.Nil(t, list[0].Override)

@@ -76,7 +76,7 @@ func newWorld(t testing.TB, cfg humanhours.Config, wrap ...func(humanhours.Store
 		cfg.Clock = w.clock.Now
 	}
 	if cfg.Logger == nil {
-		cfg.Logger = slog.New(slog.NewTextHandler(w.log, nil))
+		cfg.Logger = textLogger(w.log)
 	}
 	var store humanhours.Store = w.store
 	for _, f := range wrap {
@@ -399,3 +399,5 @@ func newRandomWorld(t testing.TB, r *rand.Rand) *world {
 	})
 	return w
 }
+
+func textLogger(to *testLog) *slog.Logger { return slog.New(slog.NewTextHandler(to, nil)) }

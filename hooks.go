@@ -10,6 +10,7 @@ import (
 // hooks runs the calls to a Config's hooks one at a time, in order, away from the request. Its goroutine lives only while
 // there is something to do, so that a Tracker needs no Close.
 type hooks struct {
+	what   string // for the log
 	limit  int
 	logger *slog.Logger
 
@@ -28,7 +29,9 @@ type waiter struct {
 	ready chan struct{}
 }
 
-func (h *hooks) init(limit int, logger *slog.Logger) { h.limit, h.logger = limit, logger }
+func (h *hooks) init(what string, limit int, logger *slog.Logger) {
+	h.what, h.limit, h.logger = what, limit, logger
+}
 
 // enqueue never blocks. The operator hears of the first call that is dropped at once, the hook may hang for ever; and of
 // their number when it has caught up.
@@ -39,7 +42,7 @@ func (h *hooks) enqueue(call func()) {
 		first := h.dropped == 1
 		h.mu.Unlock()
 		if first {
-			h.logger.Warn("humanhours: a hook is too slow; calls are dropped", "queue", h.limit)
+			h.logger.Warn("humanhours: "+h.what+" is too slow; calls are dropped", "queue", h.limit)
 		}
 		return
 	}
@@ -62,7 +65,7 @@ func (h *hooks) run() {
 	for {
 		call, dropped := h.next()
 		if dropped > 0 {
-			h.logger.Warn("humanhours: a hook was too slow; calls were dropped", "dropped", dropped, "queue", h.limit)
+			h.logger.Warn("humanhours: "+h.what+" was too slow; calls were dropped", "dropped", dropped, "queue", h.limit)
 		}
 		if call == nil {
 			emptied = true
@@ -91,7 +94,7 @@ func (h *hooks) next() (call func(), dropped int) {
 func (h *hooks) call(f func()) {
 	defer func() {
 		if p := recover(); p != nil {
-			h.logger.Error("humanhours: a hook panicked", "panic", p, "stack", string(debug.Stack()))
+			h.logger.Error("humanhours: "+h.what+" panicked", "panic", p, "stack", string(debug.Stack()))
 		}
 		h.mu.Lock()
 		h.done++

@@ -4,7 +4,6 @@ import (
 	"context"
 	"maps"
 	"regexp"
-	"time"
 
 	"github.com/shopspring/decimal"
 )
@@ -20,21 +19,6 @@ const (
 
 // MaxOrgLength is the longest id of an org, in bytes.
 const MaxOrgLength = 255
-
-// Plan is what an org may use. Plans are data: an operator can have others. The zero Plan has no limits.
-type Plan struct {
-	RequestsPerSecond int   // of each API key, exact, in any one second; 0: no limit
-	EventsPerMonth    int64 // of the org, per UTC month of receipt, a hard cap; 0: no cap
-}
-
-// DefaultPlans returns the published plans: free, pro and enterprise. The map is the caller's own.
-func DefaultPlans() map[string]Plan {
-	return map[string]Plan{
-		"free":       {RequestsPerSecond: 60, EventsPerMonth: 500},
-		"pro":        {RequestsPerSecond: 200},
-		"enterprise": {RequestsPerSecond: 1000},
-	}
-}
 
 // Org holds the settings of one tenant. A snapshot that an OrgStore returned is the caller's own copy.
 type Org struct {
@@ -66,6 +50,8 @@ func (o Org) Clone() Org {
 // currencyCode is the shape of an ISO 4217 code. Which of them exist is the business of Rates.
 var currencyCode = regexp.MustCompile(`^[A-Z]{3}$`)
 
+const ruleCurrency = `must be an ISO 4217 code in upper case, such as "EUR"`
+
 // Validate checks what does not depend on the plans of a Tracker: currency, rates and baselines. The error is a
 // CodeValidation error that names the field.
 func (o Org) Validate() error { return o.normalize() }
@@ -75,7 +61,7 @@ func (o Org) Validate() error { return o.normalize() }
 func (o *Org) normalize() (err error) {
 	*o = o.Clone()
 	if o.Currency != "" && !currencyCode.MatchString(o.Currency) {
-		return invalid("currency", `must be an ISO 4217 code in upper case, such as "EUR"`)
+		return invalid("currency", ruleCurrency)
 	}
 	null := func(field string, d *decimal.NullDecimal, limit int64) {
 		if err == nil && d.Valid {
@@ -142,16 +128,6 @@ func (o *Org) resolveRate(agentID string) HourlyRate {
 		return HourlyRate{Amount: o.HourlyRate.Decimal, Source: RateOrg}
 	}
 	return HourlyRate{Amount: decimal.NewFromInt(DefaultHourlyRate), Source: RateDefault}
-}
-
-// Change is one line of an org's history: who changed which assumption, when and why.
-type Change struct {
-	At      time.Time `json:"at"`               // UTC, milliseconds
-	KeyID   string    `json:"key_id,omitempty"` // the API key that made the change; empty in process
-	Subject string    `json:"subject"`          // what was changed
-	Old     string    `json:"old,omitempty"`    // the value before; empty: there was none
-	New     string    `json:"new,omitempty"`    // the value after; empty: removed
-	Reason  string    `json:"reason,omitempty"`
 }
 
 // OrgStore keeps the settings of orgs and the history of their changes.

@@ -131,7 +131,9 @@ func (t *Tracker) UpdateOrg(ctx context.Context, id string, f func(*Org) ([]Chan
 	case refusal != nil:
 		return Org{}, refusal
 	case err != nil:
-		return Org{}, unavailable("the org store", err)
+		e := unavailable("the org store", err)
+		e.Hint = "Nothing is half-written, but the change may have been made: look before you repeat it."
+		return Org{}, e
 	}
 	return org, nil
 }

@@ -158,7 +158,7 @@ func TestOrgStoreThatFails(t *testing.T) {
 	_, err := w.Track(t.Context(), humanhours.Caller{}, request())
 	assert.Equal(t, time.Second, requireError(t, err, humanhours.CodeUnavailable, "").RetryAfter)
 	assert.ErrorIs(t, err, broken)
-	_, err = w.TaskTypes(t.Context(), humanhours.Caller{}, "")
+	_, err = w.TaskTypes(t.Context(), humanhours.Caller{}, humanhours.TaskTypeQuery{})
 	requireError(t, err, humanhours.CodeUnavailable, "")
 
 	spy.onRead = nil

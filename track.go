@@ -214,7 +214,7 @@ func New(store Store, cfg Config) (*Tracker, error) {
 	}
 	t := &Tracker{store: store, cfg: cfg}
 	t.orgs.init()
-	t.hooks.init(cfg.HookQueue, cfg.Logger)
+	t.hooks.init("a hook", cfg.HookQueue, cfg.Logger)
 	return t, nil
 }
 
@@ -493,25 +493,6 @@ func unavailable(what string, cause error) *Error {
 
 // now is the receipt time of a request.
 func (t *Tracker) now() time.Time { return t.cfg.Clock().UTC().Truncate(time.Millisecond) }
-
-// TaskTypes lists the task types that an org sees: the built-ins, with its overrides, and its own. category filters, empty for all.
-func (t *Tracker) TaskTypes(ctx context.Context, c Caller, category string) ([]CatalogueEntry, error) {
-	org, err := t.org(ctx, c)
-	if err != nil {
-		return nil, err
-	}
-	all := org.catalogue(t.cfg.FallbackBaseline)
-	if category == "" {
-		return all, nil
-	}
-	list := all[:0]
-	for _, entry := range all {
-		if entry.Category == category {
-			list = append(list, entry)
-		}
-	}
-	return list, nil
-}
 
 const ruleOutcome = "must be one of success, failure, needs_review"
 

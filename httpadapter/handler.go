@@ -46,6 +46,8 @@ type API struct {
 	tracker *humanhours.Tracker
 	cfg     Config
 	mux     *http.ServeMux
+	// admit says who sent a request, and that it may do what needs a scope. It does not read the body.
+	admit func(*http.Request, humanhours.Scopes) (humanhours.Caller, error)
 }
 
 // New returns the API of a tracker.
@@ -75,43 +77,108 @@ func New(tracker *humanhours.Tracker, cfg Config) (*API, error) {
 		cfg.Logger = slog.Default()
 	}
 	a := &API{tracker: tracker, cfg: cfg, mux: http.NewServeMux()}
+	a.admit = func(r *http.Request, need humanhours.Scopes) (humanhours.Caller, error) {
+		caller, err := cfg.Authenticate(r)
+		if err != nil {
+			return caller, err
+		}
+		return caller, tracker.Admit(r.Context(), caller, need)
+	}
 	for _, prefix := range []string{"/v1", "/api/v1"} {
 		a.mux.HandleFunc(prefix+"/track", a.Track)
 		a.mux.HandleFunc(prefix+"/track/batch", a.TrackBatch)
 		a.mux.HandleFunc(prefix+"/task-types", a.TaskTypes)
+		a.mux.HandleFunc(prefix+"/task-types/{key}", a.TaskType)
+		a.mux.HandleFunc(prefix+"/task-types/{key}/restore", a.RestoreTaskType)
+		a.mux.HandleFunc(prefix+"/task-types/{key}/override", a.Override)
+		a.mux.HandleFunc(prefix+"/agents", a.Agents)
+		a.mux.HandleFunc(prefix+"/agents/{id}", a.Agent)
+		a.mux.HandleFunc(prefix+"/org", a.Org)
+		a.mux.HandleFunc(prefix+"/history", a.History)
 		a.mux.HandleFunc(prefix+"/price-book", a.PriceBook)
+		a.mux.HandleFunc(prefix+"/openapi.yaml", a.OpenAPI)
 	}
 	a.mux.HandleFunc("/", a.notFound)
 	return a, nil
 }
 
 // ServeHTTP implements http.Handler.
-func (a *API) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	if r.URL.Path != path.Clean(r.URL.Path) {
+func (a *API) ServeHTTP(w http.ResponseWriter, r *http.Request) { a.dispatch(a.mux, w, r) }
+
+func (a *API) dispatch(mux *http.ServeMux, w http.ResponseWriter, r *http.Request) {
+	if p := r.URL.EscapedPath(); p != path.Clean(p) {
 		a.notFound(w, r) // the mux would redirect, and a client would send its POST and its key twice
 		return
 	}
-	a.mux.ServeHTTP(w, r)
+	mux.ServeHTTP(w, r)
 }
 
 // Track serves POST /v1/track: one event.
 func (a *API) Track(w http.ResponseWriter, r *http.Request) {
-	a.serve(w, r, endpoint{method: http.MethodPost, scope: humanhours.ScopeTrackWrite, maxBody: a.cfg.MaxBody, run: a.track})
+	a.serve(w, r, methods{http.MethodPost: {scope: humanhours.ScopeTrackWrite, maxBody: a.cfg.MaxBody, run: a.track}})
 }
 
 // TrackBatch serves POST /v1/track/batch: up to 1000 events.
 func (a *API) TrackBatch(w http.ResponseWriter, r *http.Request) {
-	a.serve(w, r, endpoint{method: http.MethodPost, scope: humanhours.ScopeTrackWrite, maxBody: a.cfg.MaxBatchBody, run: a.trackBatch})
+	a.serve(w, r, methods{http.MethodPost: {scope: humanhours.ScopeTrackWrite, maxBody: a.cfg.MaxBatchBody, run: a.trackBatch}})
 }
 
-// TaskTypes serves GET /v1/task-types: the catalogue as the caller's org sees it.
+// TaskTypes serves /v1/task-types: GET is the catalogue as the caller's org sees it, POST makes a type of its own.
 func (a *API) TaskTypes(w http.ResponseWriter, r *http.Request) {
-	a.serve(w, r, endpoint{method: http.MethodGet, run: a.taskTypes})
+	a.serve(w, r, methods{http.MethodGet: {run: a.taskTypes}, http.MethodPost: a.write(a.createTaskType)})
+}
+
+// TaskType serves /v1/task-types/{key}, with the key in r.PathValue: GET one, PATCH and DELETE (archive) one of the org's own.
+func (a *API) TaskType(w http.ResponseWriter, r *http.Request) {
+	a.serve(w, r, methods{
+		http.MethodGet:    {run: a.taskType},
+		http.MethodPatch:  a.write(a.updateTaskType),
+		http.MethodDelete: {scope: humanhours.ScopeOrgWrite, run: a.archiveTaskType},
+	})
+}
+
+// RestoreTaskType serves POST /v1/task-types/{key}/restore, with the key in r.PathValue: an archived type comes back.
+func (a *API) RestoreTaskType(w http.ResponseWriter, r *http.Request) {
+	a.serve(w, r, methods{http.MethodPost: {scope: humanhours.ScopeOrgWrite, run: a.restoreTaskType}})
+}
+
+// Override serves /v1/task-types/{key}/override, with the key in r.PathValue: POST sets the org's baseline of a built-in type, DELETE
+// gives it the published one back.
+func (a *API) Override(w http.ResponseWriter, r *http.Request) {
+	a.serve(w, r, methods{
+		http.MethodPost:   a.write(a.setOverride),
+		http.MethodDelete: {scope: humanhours.ScopeOrgWrite, run: a.removeOverride},
+	})
+}
+
+// Agents serves GET /v1/agents: every agent that has events or settings.
+func (a *API) Agents(w http.ResponseWriter, r *http.Request) {
+	a.serve(w, r, methods{http.MethodGet: {scope: humanhours.ScopeReportsRead, run: a.agents}})
+}
+
+// Agent serves PATCH /v1/agents/{id}, with the id in r.PathValue: its hourly rate and name.
+func (a *API) Agent(w http.ResponseWriter, r *http.Request) {
+	a.serve(w, r, methods{http.MethodPatch: a.write(a.updateAgent)})
+}
+
+// Org serves /v1/org, the settings of the caller's org: GET and PATCH.
+func (a *API) Org(w http.ResponseWriter, r *http.Request) {
+	a.serve(w, r, methods{http.MethodGet: {run: a.settings}, http.MethodPatch: a.write(a.updateSettings)})
+}
+
+// History serves GET /v1/history: who changed which assumption, when and why.
+func (a *API) History(w http.ResponseWriter, r *http.Request) {
+	a.serve(w, r, methods{http.MethodGet: {scope: humanhours.ScopeReportsRead, run: a.history}})
 }
 
 // PriceBook serves GET /v1/price-book: which prices are in force, and which models had none.
 func (a *API) PriceBook(w http.ResponseWriter, r *http.Request) {
-	a.serve(w, r, endpoint{method: http.MethodGet, run: a.priceBook})
+	a.serve(w, r, methods{http.MethodGet: {run: a.priceBook}})
+}
+
+// write is an endpoint that changes assumptions from a body.
+func (a *API) write(run func(context.Context, request) (reply, error)) endpoint {
+	return endpoint{scope: humanhours.ScopeOrgWrite, maxBody: a.cfg.MaxBody, run: run}
 }
 
 func (a *API) notFound(w http.ResponseWriter, r *http.Request) {
@@ -121,9 +188,31 @@ func (a *API) notFound(w http.ResponseWriter, r *http.Request) {
 	})
 }
 
+// methods are the endpoints of a path by HTTP method.
+type methods map[string]endpoint
+
+// of returns the endpoint of a method. HEAD is GET without the body.
+func (m methods) of(method string) (endpoint, bool) {
+	if method == http.MethodHead {
+		method = http.MethodGet
+	}
+	e, ok := m[method]
+	return e, ok
+}
+
+// allowed lists the methods, as the Allow header does.
+func (m methods) allowed() string {
+	var list []string
+	for _, method := range []string{http.MethodGet, http.MethodHead, http.MethodPost, http.MethodPatch, http.MethodDelete} {
+		if _, ok := m.of(method); ok {
+			list = append(list, method)
+		}
+	}
+	return strings.Join(list, ", ")
+}
+
 // endpoint is what differs between endpoints. What they share, and its order, is in serve.
 type endpoint struct {
-	method  string
 	scope   humanhours.Scopes
 	maxBody int64 // 0: the endpoint takes no body
 	run     func(ctx context.Context, req request) (reply, error)
@@ -140,15 +229,16 @@ type request struct {
 // reply is an answer that is ready to be written.
 type reply struct {
 	status           int
-	replayed, differ bool // Idempotency-Replayed, Idempotency-Mismatch
+	replayed, differ bool   // Idempotency-Replayed, Idempotency-Mismatch
+	etag             string // empty: none
 	body             []byte
 }
 
 // serve runs an endpoint: method, credentials, rate limit and scope before a byte of the body is read. Answers are
 // written in one place, at the end, so that a panic before that can still be answered.
-func (a *API) serve(w http.ResponseWriter, r *http.Request, e endpoint) {
+func (a *API) serve(w http.ResponseWriter, r *http.Request, m methods) {
 	id := a.begin(w, r)
-	answer, err := a.run(w, r, id, e)
+	answer, err := a.run(w, r, id, m)
 	if err != nil {
 		a.writeError(w, r, id, err)
 		return
@@ -161,6 +251,9 @@ func (a *API) serve(w http.ResponseWriter, r *http.Request, e endpoint) {
 	if answer.differ {
 		h.Set("Idempotency-Mismatch", "true")
 	}
+	if answer.etag != "" {
+		h.Set("ETag", answer.etag)
+	}
 	w.WriteHeader(answer.status)
 	_, _ = w.Write(answer.body) // an error here means that the client is gone
 }
@@ -168,7 +261,7 @@ func (a *API) serve(w http.ResponseWriter, r *http.Request, e endpoint) {
 const contentType = "application/json"
 
 // run is serve without the writing. A panic becomes an error.
-func (a *API) run(w http.ResponseWriter, r *http.Request, id string, e endpoint) (answer reply, err error) {
+func (a *API) run(w http.ResponseWriter, r *http.Request, id string, m methods) (answer reply, err error) {
 	defer func() {
 		if p := recover(); p != nil {
 			if p == http.ErrAbortHandler {
@@ -177,20 +270,15 @@ func (a *API) run(w http.ResponseWriter, r *http.Request, id string, e endpoint)
 			err = &panicError{value: p, stack: debug.Stack()}
 		}
 	}()
-	if r.Method != e.method && (e.method != http.MethodGet || r.Method != http.MethodHead) {
-		w.Header().Set("Allow", allow(e.method))
-		return reply{}, &humanhours.Error{
-			Code: humanhours.CodeMethodNotAllowed, Message: r.Method + " is not allowed here", Hint: "Use " + e.method + ".",
-		}
+	e, ok := m.of(r.Method)
+	if !ok {
+		return reply{}, notAllowed(w, r, m)
 	}
-	caller, err := a.cfg.Authenticate(r)
+	caller, err := a.admit(r, e.scope)
 	if e, ok := err.(*humanhours.Error); ok && e == nil {
-		return reply{}, errors.New("httpadapter: Config.Authenticate returned a nil *humanhours.Error as an error")
+		return reply{}, errors.New("httpadapter: the authentication that was configured returned a nil *humanhours.Error as an error")
 	}
 	if err != nil {
-		return reply{}, err
-	}
-	if err := a.tracker.Admit(r.Context(), caller, e.scope); err != nil {
 		return reply{}, err
 	}
 	req := request{Request: r, id: id, caller: caller}
@@ -227,12 +315,12 @@ func strange(c rune) bool {
 	return (c < '0' || c > '9') && (c < 'A' || c > 'Z') && (c < 'a' || c > 'z') && !strings.ContainsRune("-_.:/", c)
 }
 
-// allow is the value of the Allow header for an endpoint's method.
-func allow(method string) string {
-	if method == http.MethodGet {
-		return "GET, HEAD"
+// notAllowed sets the Allow header and returns the error that goes with it.
+func notAllowed(w http.ResponseWriter, r *http.Request, m methods) error {
+	w.Header().Set("Allow", m.allowed())
+	return &humanhours.Error{
+		Code: humanhours.CodeMethodNotAllowed, Message: r.Method + " is not allowed here", Hint: "Use " + m.allowed() + ".",
 	}
-	return method
 }
 
 // authenticate checks the API key in the Authorization header.

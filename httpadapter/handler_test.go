@@ -101,7 +101,7 @@ func TestMounting(t *testing.T) {
 func TestHandlersCheckTheirMethod(t *testing.T) {
 	for allow, pick := range map[string]func(*httpadapter.API) http.Handler{
 		"POST":      func(api *httpadapter.API) http.Handler { return http.HandlerFunc(api.Track) },
-		"GET, HEAD": func(api *httpadapter.API) http.Handler { return http.HandlerFunc(api.TaskTypes) },
+		"GET, HEAD": func(api *httpadapter.API) http.Handler { return http.HandlerFunc(api.PriceBook) },
 	} {
 		a := newServer(t).mounted(pick).do(http.MethodPut, "/anywhere", event())
 		a.refused(http.StatusMethodNotAllowed, humanhours.CodeMethodNotAllowed, "")

@@ -4,7 +4,6 @@ import (
 	"context"
 	"encoding/json"
 	"net/http"
-	"net/url"
 	"time"
 
 	"github.com/humanhours/humanhours-go/internal/instant"
@@ -36,9 +35,9 @@ type unpricedJSON struct {
 
 // priceBook answers GET /v1/price-book.
 func (a *API) priceBook(ctx context.Context, req request) (reply, error) {
-	query, err := url.ParseQuery(req.URL.RawQuery)
+	query, err := req.query()
 	if err != nil {
-		return reply{}, invalid("", "the query is malformed: "+err.Error())
+		return reply{}, err
 	}
 	state, err := a.tracker.PriceBook(ctx, req.caller)
 	if err != nil {

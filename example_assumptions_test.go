@@ -3,7 +3,6 @@ package humanhours_test
 import (
 	"context"
 	"fmt"
-	"time"
 
 	"github.com/shopspring/decimal"
 
@@ -12,7 +11,7 @@ import (
 )
 
 // An org values its own people's hours, and has timed its own reviews. Events that were tracked before keep their numbers.
-func ExampleTracker_UpdateOrg() {
+func ExampleTracker_OverrideTaskType() {
 	ctx := context.Background()
 	store := memory.New()
 	tracker, err := humanhours.New(store, humanhours.Config{Orgs: store})
@@ -31,23 +30,28 @@ func ExampleTracker_UpdateOrg() {
 			e.Baseline.Minutes, e.Baseline.Source, e.HourlyRate.Amount, e.Currency, e.HourlyRate.Source, e.CostSaved)
 	}
 	track()
-	_, err = tracker.UpdateOrg(ctx, "acme", func(o *humanhours.Org) ([]humanhours.Change, error) {
-		o.Currency = "CHF"
-		o.HourlyRate = decimal.NewNullDecimal(decimal.NewFromInt(90))
-		o.Overrides = map[string]humanhours.Override{"code_review": {BaselineMinutes: decimal.NewFromInt(20), Reason: "timed in April"}}
-		return []humanhours.Change{{At: time.Now(), Subject: "code_review", Old: "39", New: "20", Reason: "timed in April"}}, nil
-	})
+	owner := humanhours.Caller{Org: "acme", KeyID: "3fK9xQ2b"}
+	currency, rate := "CHF", decimal.NewNullDecimal(decimal.NewFromInt(90))
+	_, err = tracker.UpdateSettings(ctx, owner, humanhours.SettingsPatch{Currency: &currency, HourlyRate: &rate}, humanhours.Edit{Reason: "we moved"})
+	if err != nil {
+		panic(err)
+	}
+	_, err = tracker.OverrideTaskType(ctx, owner, "code_review", decimal.NewFromInt(20), humanhours.Edit{Reason: "timed in April"})
 	if err != nil {
 		panic(err)
 	}
 	track()
-	history, err := store.History(ctx, "acme")
+	history, err := tracker.History(ctx, owner)
 	if err != nil {
 		panic(err)
 	}
-	fmt.Printf("history: %s, %s -> %s, %s\n", history[0].Subject, history[0].Old, history[0].New, history[0].Reason)
+	for _, c := range history {
+		fmt.Printf("%s: %q -> %q, %s (key %s)\n", c.Subject, c.Old, c.New, c.Reason, c.KeyID)
+	}
 	// Output:
 	// 39 minutes (builtin) at 45 EUR (default): 29.25 saved
 	// 20 minutes (override) at 90 CHF (org): 29.97 saved
-	// history: code_review, 39 -> 20, timed in April
+	// currency: "EUR" -> "CHF", we moved (key 3fK9xQ2b)
+	// default_hourly_rate: "" -> "90", we moved (key 3fK9xQ2b)
+	// overrides.code_review: "" -> "20", timed in April (key 3fK9xQ2b)
 }

@@ -1,0 +1,89 @@
+package humanhours
+
+import (
+	"context"
+	"time"
+
+	"github.com/shopspring/decimal"
+)
+
+// Change is one line of an org's history: who changed which assumption, when and why.
+type Change struct {
+	At    time.Time `json:"at"`               // UTC, milliseconds
+	KeyID string    `json:"key_id,omitempty"` // the API key that made the change; empty in process
+	// Subject is what was changed: "currency", "default_hourly_rate", "plan", "task_types.<key>" (made, with all that it has),
+	// "task_types.<key>.<field>", "overrides.<key>", "agents.<id>.hourly_rate" or "agents.<id>.display_name".
+	Subject string `json:"subject"`
+	Old     string `json:"old,omitempty"` // the value before; empty: there was none
+	New     string `json:"new,omitempty"` // the value after; empty: removed
+	Reason  string `json:"reason,omitempty"`
+}
+
+// History returns the changes to the assumptions of the caller's org, oldest first. Nothing is ever taken out of it. It reads what is stored,
+// past the cache of settings. A Tracker without Config.Orgs has none.
+func (t *Tracker) History(ctx context.Context, c Caller) ([]Change, error) {
+	org, err := t.org(ctx, c)
+	if err != nil || t.cfg.Orgs == nil {
+		return nil, err
+	}
+	changes, err := t.cfg.Orgs.History(ctx, org.ID)
+	if err != nil {
+		return nil, unavailable("the org store", err)
+	}
+	return changes, nil
+}
+
+// changeLog collects what one edit changes.
+type changeLog struct {
+	at      time.Time
+	keyID   string
+	reason  string
+	changes []Change
+}
+
+// text notes a change of a text, if it is one.
+func (l *changeLog) text(subject, old, now string) {
+	if old == now {
+		return
+	}
+	l.changes = append(l.changes, Change{At: l.at, KeyID: l.keyID, Subject: subject, Old: old, New: now, Reason: l.reason})
+}
+
+// number notes a change of a number.
+func (l *changeLog) number(subject string, old, now decimal.NullDecimal) {
+	l.text(subject, numberText(old), numberText(now))
+}
+
+// numberText is how a number stands in the history; empty if there is none.
+func numberText(d decimal.NullDecimal) string {
+	if !d.Valid {
+		return ""
+	}
+	return string(AppendDecimal(nil, d.Decimal))
+}
+
+// setNumber rounds a number to what is kept, sets it, and notes the change under a subject. field is its name for errors.
+func (l *changeLog) setNumber(subject, field string, to *decimal.NullDecimal, value decimal.NullDecimal, limit int64) error {
+	if !value.Valid {
+		value = decimal.NullDecimal{}
+	} else {
+		kept, err := checkNumber(field, value.Decimal, limit)
+		if err != nil {
+			return err
+		}
+		value.Decimal = kept
+	}
+	l.number(subject, *to, value)
+	*to = value
+	return nil
+}
+
+// setText sets a text, and notes the change.
+func (l *changeLog) setText(subject, field string, to *string, value string) error {
+	if err := checkOptional(field, value); err != nil {
+		return err
+	}
+	l.text(subject, *to, value)
+	*to = value
+	return nil
+}
