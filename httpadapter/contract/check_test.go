@@ -1,0 +1,571 @@
+package contract
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"maps"
+	"math/big"
+	"mime"
+	"net/http"
+	"net/url"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/santhosh-tekuri/jsonschema/v6"
+
+	"github.com/humanhours/humanhours-go"
+	"github.com/humanhours/humanhours-go/httpadapter"
+)
+
+// exchange is what the tests of httpadapter record; record_test.go there has the same type.
+type exchange struct {
+	Test           string      `json:"test"`
+	Method         string      `json:"method"`
+	Path           string      `json:"path"`
+	Query          string      `json:"query"`
+	RequestHeader  http.Header `json:"request_header"`
+	RequestBody    []byte      `json:"request_body"`
+	RequestCut     bool        `json:"request_cut"`
+	Status         int         `json:"status"`
+	ResponseHeader http.Header `json:"response_header"`
+	ResponseBody   []byte      `json:"response_body"`
+	ResponseCut    bool        `json:"response_cut"`
+}
+
+func (e *exchange) String() string {
+	return fmt.Sprintf("%s: %s %s?%s was answered with %d %.300s", e.Test, e.Method, e.Path, e.Query, e.Status, e.ResponseBody)
+}
+
+// allowances are what exchanges may do against the document. Names of tests stand for their subtests, too.
+type allowances struct {
+	madeUp      []string // tests whose Config.Authenticate answers errors that are not those of an endpoint
+	credentials []string // tests with credentials of another kind than API keys
+	ignored     []string // names of fields and of query parameters that show that unknown ones are ignored
+}
+
+// in reports whether a test is one of the list.
+func in(list []string, test string) bool {
+	return slices.ContainsFunc(list, func(name string) bool { return test == name || strings.HasPrefix(test, name+"/") })
+}
+
+// checker holds exchanges against a contract, and remembers what of it they have shown.
+type checker struct {
+	*contract
+	allowances
+	seen map[string]bool // as in obligations
+}
+
+func newChecker(c *contract, a allowances) *checker {
+	return &checker{contract: c, allowances: a, seen: map[string]bool{}}
+}
+
+// check says what of an exchange is not as documented; nil: nothing.
+func (c *checker) check(e *exchange) error {
+	o, values, allowed := c.find(e.Method, e.Path)
+	if o == nil {
+		return c.checkOutside(e, allowed)
+	}
+	if e.Status >= 400 && in(c.madeUp, e.Test) {
+		return c.checkMadeUp(e)
+	}
+	r := o.responses[e.Status]
+	if r == nil {
+		return fmt.Errorf("%s: the status %d is not documented", o.name, e.Status)
+	}
+	body, err := r.check(e)
+	if err != nil {
+		return err
+	}
+	if e.Status >= 400 {
+		err = checkError(e, body, o)
+	} else {
+		err = c.checkRequest(e, o, values, body)
+	}
+	if err != nil {
+		return err
+	}
+	c.seen[o.name], c.seen[o.status(e.Status)] = true, true
+	if e.ResponseCut {
+		return nil
+	}
+	c.see(r.schema, body)
+	return nil
+}
+
+// status names a documented status. Those that any operation can answer for the same reasons are one.
+func (o *operation) status(status int) string {
+	if status >= http.StatusInternalServerError {
+		return fmt.Sprint("any operation: ", status)
+	}
+	return fmt.Sprint(o.name, ": ", status)
+}
+
+// find returns the operation of a method and a path, with the values in the path, and the methods that the path has.
+func (c *contract) find(method, path string) (found *operation, values map[string]string, allowed []string) {
+	if method == http.MethodHead {
+		method = http.MethodGet
+	}
+	for _, prefix := range c.prefixes {
+		rest, ok := strings.CutPrefix(path, prefix)
+		if !ok {
+			continue
+		}
+		for _, o := range c.operations {
+			there, ok := match(o.template, strings.Split(rest, "/"))
+			if !ok {
+				continue
+			}
+			allowed = append(allowed, o.method)
+			if o.method == http.MethodGet {
+				allowed = append(allowed, http.MethodHead)
+			}
+			if o.method == method {
+				found, values = o, there
+			}
+		}
+	}
+	return found, values, allowed
+}
+
+// match holds the segments of a path against a template.
+func match(template, segments []string) (map[string]string, bool) {
+	if len(template) != len(segments) {
+		return nil, false
+	}
+	values := map[string]string{}
+	for i, segment := range segments {
+		value, err := url.PathUnescape(segment)
+		if err != nil {
+			return nil, false
+		}
+		name, variable := strings.CutPrefix(template[i], "{")
+		switch {
+		case variable && value == "":
+			return nil, false
+		case variable:
+			values[strings.TrimSuffix(name, "}")] = value
+		case value != template[i]:
+			return nil, false
+		}
+	}
+	return values, true
+}
+
+// checkOutside checks what was sent to no operation.
+func (c *checker) checkOutside(e *exchange, allowed []string) error {
+	name, status := "NoEndpoint", http.StatusNotFound
+	if len(allowed) > 0 {
+		name, status = "MethodNotAllowed", http.StatusMethodNotAllowed
+	}
+	r := c.responses[name]
+	if e.Status != status || r == nil {
+		return fmt.Errorf("%s %s is not documented, and was not answered with %d", e.Method, e.Path, status)
+	}
+	body, err := r.check(e)
+	if err != nil {
+		return err
+	}
+	if text := message(body); len(allowed) == 0 && !strings.HasPrefix(text, "there is no endpoint") {
+		return fmt.Errorf("%s is not documented, and the answer does not say so: %s", e.Path, text)
+	}
+	got := strings.Split(e.ResponseHeader.Get("Allow"), ", ")
+	if slices.Sort(got); len(allowed) > 0 && !slices.Equal(got, slices.Sorted(slices.Values(allowed))) {
+		return fmt.Errorf("%s is documented for %v, and allows %v", e.Path, allowed, got)
+	}
+	c.see(r.schema, body)
+	c.seen[name] = true
+	return checkError(e, body, nil)
+}
+
+// checkMadeUp checks the shape of an error that no endpoint would answer.
+func (c *checker) checkMadeUp(e *exchange) error {
+	body, err := decode(e.ResponseBody)
+	if err != nil {
+		return err
+	}
+	if err := c.errors.Validate(body); err != nil {
+		return err
+	}
+	return checkError(e, body, nil)
+}
+
+// check checks an answer, and returns its body.
+func (r *response) check(e *exchange) (body any, err error) {
+	for name, h := range r.headers {
+		values := e.ResponseHeader[name]
+		switch {
+		case len(values) == 0 && h.required:
+			return nil, fmt.Errorf("the header %s is missing", name)
+		case len(values) > 1:
+			return nil, fmt.Errorf("the header %s was sent more than once", name)
+		case len(values) == 1:
+			if err := h.check(values[0]); err != nil {
+				return nil, err
+			}
+		}
+	}
+	for name := range e.ResponseHeader {
+		if _, ok := r.headers[name]; !ok && name != "Content-Type" {
+			return nil, fmt.Errorf("the header %s is not documented", name)
+		}
+	}
+	if got := e.ResponseHeader.Get("Content-Type"); got != r.mediaType {
+		return nil, fmt.Errorf("the media type is documented as %s, and was %s", r.mediaType, got)
+	}
+	if e.ResponseCut {
+		return nil, nil
+	}
+	if r.mediaType != "application/json" {
+		body = string(e.ResponseBody)
+	} else if body, err = decode(e.ResponseBody); err != nil {
+		return nil, fmt.Errorf("the answer is no JSON: %w", err)
+	}
+	if err := r.schema.Validate(body); err != nil {
+		return nil, fmt.Errorf("the answer: %w", err)
+	}
+	return body, nil
+}
+
+// checkError checks what a schema cannot say of an error.
+func checkError(e *exchange, body any, o *operation) error {
+	if e.ResponseCut {
+		return errors.New("an error that is larger than what is recorded")
+	}
+	problem := member(body, "error")
+	if err := checkCode(problem, e.Status); err != nil {
+		return err
+	}
+	if o == nil || member(problem, "code") != string(humanhours.CodeInsufficientScope) {
+		return nil
+	}
+	for _, scope := range o.scopes {
+		if !strings.Contains(message(body), scope) {
+			return fmt.Errorf("%s needs %s, and answers: %s", o.name, scope, message(body))
+		}
+	}
+	if len(o.scopes) == 0 {
+		return fmt.Errorf("%s needs no scope, and answers: %s", o.name, message(body))
+	}
+	return nil
+}
+
+// checkCode checks that a code belongs to a status.
+func checkCode(problem any, status int) error {
+	code, _ := member(problem, "code").(string)
+	if want := httpadapter.Status(humanhours.Code(code)); want != status {
+		return fmt.Errorf("the code %q has the status %d, and came with %d", code, want, status)
+	}
+	return nil
+}
+
+// message returns the message of an error.
+func message(body any) string { return fmt.Sprint(member(member(body, "error"), "message")) }
+
+// member returns a member of an object; nil if there is none.
+func member(v any, name string) any {
+	object, _ := v.(map[string]any)
+	return object[name]
+}
+
+// decode reads JSON, with exact numbers.
+func decode(text []byte) (any, error) {
+	return jsonschema.UnmarshalJSON(strings.NewReader(string(text)))
+}
+
+// keyShape is what the security scheme describes.
+var keyShape = regexp.MustCompile(`^(?i:bearer) hh_(live|test)_[A-Za-z0-9]{8}_[A-Za-z0-9]{48}$`)
+
+// ofHTTP are headers of a request that are the business of HTTP. OpenAPI itself says that Accept, Content-Type and Authorization are
+// no parameters.
+var ofHTTP = []string{"Accept", "Accept-Encoding", "Authorization", "Content-Encoding", "Content-Length", "Content-Type", "Expect", "User-Agent"}
+
+// checkRequest checks a request that went well, strictly: what is not documented is an error, although the API ignores it.
+func (c *checker) checkRequest(e *exchange, o *operation, values map[string]string, answer any) error {
+	if o.secured && !in(c.credentials, e.Test) {
+		if auth := e.RequestHeader["Authorization"]; len(auth) != 1 || !keyShape.MatchString(auth[0]) {
+			return errors.New("it went well without an API key")
+		}
+	}
+	query, err := url.ParseQuery(e.Query)
+	if err != nil {
+		return err
+	}
+	for i := range o.parameters {
+		p := &o.parameters[i]
+		var sent []string
+		switch p.in {
+		case "path":
+			sent = []string{values[p.name]}
+		case "query":
+			sent = query[p.name]
+			delete(query, p.name)
+		case "header":
+			sent = e.RequestHeader[http.CanonicalHeaderKey(p.name)]
+		}
+		if p.required && len(sent) == 0 {
+			return fmt.Errorf("the parameter %s is missing", p.name)
+		}
+		for _, text := range sent {
+			if err := p.check(text); err != nil {
+				return err
+			}
+			c.seen[at(p.schema)] = true
+		}
+	}
+	for name := range query {
+		if !slices.Contains(c.ignored, name) {
+			return fmt.Errorf("the query parameter %s is not documented", name)
+		}
+	}
+	for name := range e.RequestHeader {
+		documented := slices.ContainsFunc(o.parameters, func(p parameter) bool { return p.in == "header" && http.CanonicalHeaderKey(p.name) == name })
+		if !documented && !slices.Contains(ofHTTP, name) && !in(c.credentials, e.Test) {
+			return fmt.Errorf("the header %s is not documented", name)
+		}
+	}
+	if e.RequestCut {
+		return nil
+	}
+	if o.body == nil {
+		if len(e.RequestBody) > 0 {
+			return errors.New("a body was read, and none is documented")
+		}
+		return nil
+	}
+	if mediaType, _, err := mime.ParseMediaType(e.RequestHeader.Get("Content-Type")); err != nil || mediaType != "application/json" {
+		return fmt.Errorf("the media type %s is not documented", e.RequestHeader.Get("Content-Type"))
+	}
+	body, err := decode(e.RequestBody)
+	if err != nil {
+		return err
+	}
+	if list, ok := member(answer, "results").([]any); ok {
+		if body, err = taken(body, list); body == nil {
+			return err
+		}
+	}
+	if names := c.undocumented(o.body, body, ""); len(names) > 0 {
+		return fmt.Errorf("not documented: %v", names)
+	}
+	if err := o.body.Validate(rounded(body)); err != nil {
+		return fmt.Errorf("the request: %w", err)
+	}
+	c.see(o.body, body)
+	return nil
+}
+
+// check checks the text of a parameter or a header.
+func (p *parameter) check(text string) error {
+	var value any = text
+	if types := typesOf(p.schema); slices.Contains(types, "integer") || slices.Contains(types, "boolean") {
+		var err error
+		if value, err = decode([]byte(text)); err != nil {
+			return fmt.Errorf("%s: %w", p.name, err)
+		}
+	}
+	if err := p.schema.Validate(value); err != nil {
+		return fmt.Errorf("%s: %w", p.name, err)
+	}
+	return nil
+}
+
+func typesOf(s *jsonschema.Schema) []string {
+	if s.Types == nil {
+		return nil
+	}
+	return s.Types.ToStrings()
+}
+
+// taken takes the events of a batch out that were refused: they may be anything. Nothing remains: nil.
+func taken(body any, results []any) (any, error) {
+	events, _ := member(body, "events").([]any)
+	if len(events) != len(results) {
+		return nil, fmt.Errorf("%d events have %d results", len(events), len(results))
+	}
+	var good []any
+	for i, result := range results {
+		status, err := strconv.Atoi(fmt.Sprint(member(result, "status")))
+		if err != nil {
+			return nil, err
+		}
+		if status < 400 {
+			good = append(good, events[i])
+			continue
+		}
+		if err := checkCode(member(result, "error"), status); err != nil {
+			return nil, err
+		}
+	}
+	if len(good) == 0 {
+		return nil, nil
+	}
+	object := maps.Clone(body.(map[string]any))
+	object["events"] = good
+	return object, nil
+}
+
+// rounded rounds all numbers to nine decimals, as the API does before it holds them against a bound: JSON Schema cannot say that. An
+// exponent beyond all bounds is cut: 1e999999999 must not be written out.
+func rounded(v any) any {
+	switch v := v.(type) {
+	case map[string]any:
+		out := make(map[string]any, len(v))
+		for name, value := range v {
+			out[name] = rounded(value)
+		}
+		return out
+	case []any:
+		out := make([]any, len(v))
+		for i, value := range v {
+			out[i] = rounded(value)
+		}
+		return out
+	case json.Number:
+		mantissa, exponent, _ := strings.Cut(strings.ToLower(v.String()), "e")
+		if n, err := strconv.Atoi(exponent); exponent != "" && (err != nil || n < -1000 || n > 1000) {
+			exponent = "1000"
+			if strings.HasPrefix(v.String()[len(mantissa)+1:], "-") {
+				exponent = "-1000"
+			}
+		}
+		if exponent == "" {
+			exponent = "0"
+		}
+		exact, ok := new(big.Rat).SetString(mantissa + "e" + exponent)
+		if !ok {
+			return v
+		}
+		return json.Number(exact.FloatString(9))
+	}
+	return v
+}
+
+// undocumented lists the members of v that a schema does not have. Where it has "additionalProperties: true", they are the sender's own.
+func (c *checker) undocumented(s *jsonschema.Schema, v any, path string) (names []string) {
+	parts := partsOf(s)
+	switch v := v.(type) {
+	case map[string]any:
+		if slices.ContainsFunc(parts, func(s *jsonschema.Schema) bool { return s.AdditionalProperties == true }) {
+			return nil
+		}
+		for name, value := range v {
+			known := slices.Contains(c.ignored, name)
+			for _, part := range parts {
+				if property := part.Properties[name]; property != nil {
+					known = true
+					names = append(names, c.undocumented(property, value, path+"."+name)...)
+				}
+			}
+			if !known {
+				names = append(names, path+"."+name)
+			}
+		}
+	case []any:
+		for i, value := range v {
+			for _, part := range parts {
+				if part.Items2020 != nil {
+					names = append(names, c.undocumented(part.Items2020, value, fmt.Sprint(path, ".", i))...)
+				}
+			}
+		}
+	}
+	return names
+}
+
+// partsOf returns a schema and all that apply with it at the same place.
+func partsOf(s *jsonschema.Schema) []*jsonschema.Schema {
+	if s == nil {
+		return nil
+	}
+	parts := append([]*jsonschema.Schema{s}, partsOf(s.Ref)...)
+	for _, list := range [][]*jsonschema.Schema{s.AllOf, s.AnyOf, s.OneOf} {
+		for _, part := range list {
+			parts = append(parts, partsOf(part)...)
+		}
+	}
+	return parts
+}
+
+// see notes which documented properties v has, and which values of an enumeration.
+func (c *checker) see(s *jsonschema.Schema, v any) {
+	for _, part := range partsOf(s) {
+		switch v := v.(type) {
+		case map[string]any:
+			for name, property := range part.Properties {
+				if value, ok := v[name]; ok {
+					c.seen[at(property)] = true
+					c.see(property, value)
+				}
+			}
+		case []any:
+			for _, value := range v {
+				if part.Items2020 != nil {
+					c.see(part.Items2020, value)
+				}
+			}
+		default:
+			if part.Enum != nil {
+				c.seen[fmt.Sprint(at(part), ": ", v)] = true
+			}
+		}
+	}
+}
+
+// at is where a schema stands in the document.
+func at(s *jsonschema.Schema) string {
+	_, pointer, _ := strings.Cut(s.Location, "#")
+	if text, err := url.PathUnescape(pointer); err == nil {
+		pointer = text
+	}
+	return pointer
+}
+
+// obligations are everything that a recording must show: operations, their parameters and statuses, and all properties and values of
+// enumerations, in requests that went well and in answers.
+func (c *contract) obligations() []string {
+	must := map[string]bool{}
+	visited := map[*jsonschema.Schema]bool{}
+	var visit func(*jsonschema.Schema)
+	visit = func(s *jsonschema.Schema) {
+		for _, part := range partsOf(s) {
+			if visited[part] {
+				continue
+			}
+			visited[part] = true
+			for _, property := range part.Properties {
+				must[at(property)] = true
+				visit(property)
+			}
+			visit(part.Items2020)
+			if part.Enum != nil {
+				for _, value := range part.Enum.Values {
+					must[fmt.Sprint(at(part), ": ", value)] = true
+				}
+			}
+		}
+	}
+	for _, o := range c.operations {
+		must[o.name] = true
+		visit(o.body)
+		for _, p := range o.parameters {
+			must[at(p.schema)] = true // one that is shared, once
+		}
+		for status, r := range o.responses {
+			must[o.status(status)] = true
+			visit(r.schema)
+		}
+	}
+	for _, name := range []string{"NoEndpoint", "MethodNotAllowed"} {
+		must[name] = true
+		visit(c.responses[name].schema)
+	}
+	return slices.Sorted(maps.Keys(must))
+}
+
+// unseen lists the obligations that were not seen.
+func (c *checker) unseen() []string {
+	return slices.DeleteFunc(c.obligations(), func(name string) bool { return c.seen[name] })
+}
