@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"flag"
 	"fmt"
@@ -19,8 +20,9 @@ import (
 )
 
 const keysUsage = `usage:
-  server keys create -org ID [-plan free|pro|enterprise] [-test] [-db FILE]
+  server keys create -org ID [-plan free|pro|enterprise] [-test] [-scopes track:write,reports:read,org:write] [-db FILE]
   server keys list   [-org ID] [-db FILE]
+  server keys rotate [-db FILE] KEYID
   server keys revoke [-db FILE] KEYID
 with -redis URL [-redis-prefix PREFIX] instead of -db FILE for servers on Redis
 `
@@ -38,14 +40,17 @@ func runKeys(ctx context.Context, args []string, stdout, stderr io.Writer) error
 	check := w.flags(flags, "database `file`")
 	org := new(string)
 	plan, test := new(string), new(bool)
+	var scopes scopesFlag
+	ofOne := args[0] == "revoke" || args[0] == "rotate"
 	switch args[0] {
 	case "create":
 		plan = flags.String("plan", "", "plan of the org")
 		test = flags.Bool("test", false, "make a test key")
+		flags.Var(&scopes, "scopes", "what the key may do, as a comma `list`; default: everything")
 		fallthrough
 	case "list":
 		org = flags.String("org", "", "`id` of the org")
-	case "revoke":
+	case "revoke", "rotate":
 	default:
 		fmt.Fprint(stderr, keysUsage)
 		return errUsage
@@ -55,9 +60,9 @@ func runKeys(ctx context.Context, args []string, stdout, stderr io.Writer) error
 		return nil
 	case err != nil:
 		return errUsage
-	case args[0] == "revoke" && flags.NArg() != 1:
-		return errors.New("keys revoke takes the id of one key: the 8 characters after hh_live_")
-	case args[0] != "revoke" && flags.NArg() > 0:
+	case ofOne && flags.NArg() != 1:
+		return fmt.Errorf("keys %s takes the id of one key: the 8 characters after hh_live_", args[0])
+	case !ofOne && flags.NArg() > 0:
 		return fmt.Errorf("unexpected argument %q", flags.Arg(0))
 	case args[0] == "create" && *org == "":
 		return errors.New("keys create needs -org ID")
@@ -83,16 +88,20 @@ func runKeys(ctx context.Context, args []string, stdout, stderr io.Writer) error
 	keys := humanhours.NewKeys(b.keys, humanhours.KeysConfig{})
 	switch args[0] {
 	case "create":
-		return createKey(ctx, b, keys, *org, *plan, *test, stdout)
+		return createKey(ctx, b, keys, *org, *plan, *test, scopes.Scopes, stdout)
 	case "list":
 		return listKeys(ctx, keys, *org, stdout)
+	case "rotate":
+		return rotateKey(ctx, keys, flags.Arg(0), stdout, stderr)
 	default:
 		return revokeKey(ctx, keys, flags.Arg(0), stdout)
 	}
 }
 
 // createKey makes a key, and its org if there is none.
-func createKey(ctx context.Context, b *backend, keys *humanhours.Keys, org, plan string, test bool, stdout io.Writer) error {
+func createKey(
+	ctx context.Context, b *backend, keys *humanhours.Keys, org, plan string, test bool, scopes humanhours.Scopes, stdout io.Writer,
+) error {
 	tracker, err := humanhours.New(b.events, humanhours.Config{Orgs: b.orgs})
 	if err != nil {
 		return err
@@ -103,7 +112,7 @@ func createKey(ctx context.Context, b *backend, keys *humanhours.Keys, org, plan
 			return errors.New(message(err))
 		}
 	}
-	_, secret, err := keys.Create(ctx, org, test, 0)
+	_, secret, err := keys.Create(ctx, org, test, scopes)
 	if err != nil {
 		return errors.New(message(err))
 	}
@@ -118,7 +127,7 @@ func listKeys(ctx context.Context, keys *humanhours.Keys, org string, stdout io.
 		return errors.New(message(err))
 	}
 	table := tabwriter.NewWriter(stdout, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(table, "ID\tORG\tMODE\tSCOPES\tCREATED\tSTATE")
+	fmt.Fprintln(table, "ID\tORG\tMODE\tSCOPES\tCREATED\tLAST USED\tSTATE")
 	for _, k := range list {
 		mode, state := "live", "valid"
 		if k.Test {
@@ -127,9 +136,36 @@ func listKeys(ctx context.Context, keys *humanhours.Keys, org string, stdout io.
 		if !k.RevokedAt.IsZero() {
 			state = "revoked " + k.RevokedAt.Format(time.RFC3339)
 		}
-		fmt.Fprintf(table, "%s\t%q\t%s\t%s\t%s\t%s\n", k.ID, k.Org, mode, k.Scopes, k.CreatedAt.Format(time.RFC3339), state)
+		used := "never"
+		if !k.LastUsedAt.IsZero() {
+			used = k.LastUsedAt.Format(time.RFC3339)
+		}
+		fmt.Fprintf(table, "%s\t%q\t%s\t%s\t%s\t%s\t%s\n", k.ID, k.Org, mode, k.Scopes, k.CreatedAt.Format(time.RFC3339), used, state)
 	}
 	return table.Flush()
+}
+
+// rotateKey makes a key like another one, which goes on working.
+func rotateKey(ctx context.Context, keys *humanhours.Keys, id string, stdout, stderr io.Writer) error {
+	_, secret, err := keys.Rotate(ctx, id)
+	if err != nil {
+		return errors.New(message(err))
+	}
+	fmt.Fprintln(stdout, secret.Reveal())
+	fmt.Fprintf(stderr, "the key %s goes on working; when nobody uses it any more: keys revoke %[1]s\n", id)
+	return nil
+}
+
+// scopesFlag reads -scopes.
+type scopesFlag struct{ humanhours.Scopes }
+
+// Set implements flag.Value.
+func (f *scopesFlag) Set(text string) error {
+	list, err := json.Marshal(strings.Split(text, ","))
+	if err != nil {
+		return err
+	}
+	return json.Unmarshal(list, &f.Scopes)
 }
 
 func revokeKey(ctx context.Context, keys *humanhours.Keys, id string, stdout io.Writer) error {

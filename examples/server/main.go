@@ -3,7 +3,7 @@
 //	go run ./examples/server
 //
 // It keeps its events, orgs and keys in humanhours.db (-db FILE; -db :memory: keeps nothing), and prints a first API key and a curl to
-// paste while there is no key in it. "server keys" makes, lists and revokes keys. With -orgs FILE it serves the orgs of a file instead:
+// paste while there is no key in it. "server keys" makes, lists, rotates and revokes keys. With -orgs FILE it serves the orgs of a file instead:
 //
 //	{"orgs": [{
 //	  "id": "acme", "plan": "pro", "currency": "USD", "hourly_rate": 60,
@@ -15,6 +15,9 @@
 // key. Plans are free, pro and enterprise; an org without a plan has no limits.
 //
 // With -refresh-prices it fetches prices and exchange rates at the start and then daily, and keeps them beside the database.
+//
+// With -admin-token-file FILE keys can be managed over HTTP too, under /admin/keys, by who sends "Authorization: Bearer" and the text in
+// that file.
 //
 // With -redis URL the data is in Redis, and the rate limits too: any number of servers, on any number of machines, are one service.
 //
@@ -74,6 +77,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	var pf priceFlags
 	checkPrices := pf.flags(flags)
 	orgsFile := flags.String("orgs", "", "JSON `file` of orgs and API keys to create or update at start; default: a first org with a fresh key, if the database has no key")
+	adminTokenFile := flags.String("admin-token-file", "", "`file` with a secret of at least 32 characters that opens /admin/keys; default: there is no such endpoint")
 	switch err := flags.Parse(args); {
 	case errors.Is(err, flag.ErrHelp):
 		return nil
@@ -83,6 +87,10 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 		return fmt.Errorf("unexpected argument %q; see -help", flags.Arg(0))
 	}
 	if err := errors.Join(check(), checkPrices()); err != nil {
+		return err
+	}
+	adminToken, err := readAdminToken(*adminTokenFile)
+	if err != nil {
 		return err
 	}
 
@@ -113,12 +121,12 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 		wait := p.start(refreshing)
 		defer func() { stop(); wait() }()
 	}
-	return errors.Join(runServer(ctx, b, p, listener, *orgsFile, stdout, stderr, logger), b.close())
+	return errors.Join(runServer(ctx, b, p, listener, *orgsFile, adminToken, stdout, stderr, logger), b.close())
 }
 
 // runServer serves what is in b.
 func runServer(
-	ctx context.Context, b *backend, p *prices, listener net.Listener, orgsFile string, stdout, stderr io.Writer, logger *slog.Logger,
+	ctx context.Context, b *backend, p *prices, listener net.Listener, orgsFile, adminToken string, stdout, stderr io.Writer, logger *slog.Logger,
 ) error {
 	tracker, err := humanhours.New(b.events, humanhours.Config{
 		Orgs: b.orgs, Prices: p.book, Rates: p.rates, Limiter: b.limiter, Logger: logger,
@@ -126,7 +134,7 @@ func runServer(
 	if err != nil {
 		return err
 	}
-	keys := humanhours.NewKeys(b.keys, humanhours.KeysConfig{})
+	keys := humanhours.NewKeys(b.keys, humanhours.KeysConfig{Logger: logger})
 	api, err := httpadapter.New(tracker, httpadapter.Config{Keys: keys, Logger: logger})
 	if err != nil {
 		return err
@@ -150,6 +158,9 @@ func runServer(
 	fmt.Fprintf(stdout, "  events      %s\n", b.where)
 	fmt.Fprintf(stdout, "  price book  %s\n", describe(p.book.Info(), "models", time.Now()))
 	fmt.Fprintf(stdout, "  rates       %s\n", describe(p.rates.Info(), "currencies", time.Now()))
+	if adminToken != "" {
+		fmt.Fprintf(stdout, "  admin       %s/admin/keys\n", url)
+	}
 	switch {
 	case orgsFile != "":
 	case !found:
@@ -168,7 +179,14 @@ func runServer(
 		_, _ = io.WriteString(w, `{"status":"ok"}`+"\n")
 	})
 	mux.Handle("/", api)
-	return serve(ctx, listener, mux, tracker, logger)
+	if adminToken != "" {
+		admin, err := httpadapter.NewAdmin(httpadapter.AdminConfig{Keys: keys, Authorize: adminOnly(adminToken), Logger: logger})
+		if err != nil {
+			return err
+		}
+		mux.Handle("/admin/", admin)
+	}
+	return serve(ctx, listener, mux, tracker, keys, logger)
 }
 
 // defaultDB is the database of a server that was started without -db, in the working folder.
@@ -214,7 +232,9 @@ Press Ctrl-C to stop.
 }
 
 // serve serves until ctx ends, and then until the requests in flight are answered.
-func serve(ctx context.Context, listener net.Listener, handler http.Handler, tracker *humanhours.Tracker, logger *slog.Logger) error {
+func serve(
+	ctx context.Context, listener net.Listener, handler http.Handler, tracker *humanhours.Tracker, keys *humanhours.Keys, logger *slog.Logger,
+) error {
 	server := &http.Server{
 		Handler:           handler,
 		ReadHeaderTimeout: 5 * time.Second,
@@ -238,5 +258,5 @@ func serve(ctx context.Context, listener net.Listener, handler http.Handler, tra
 	if err := server.Shutdown(ctx); err != nil {
 		return fmt.Errorf("some requests were still running after %s: %w", shutdownTimeout, err)
 	}
-	return tracker.Shutdown(ctx)
+	return errors.Join(tracker.Shutdown(ctx), keys.Flush(ctx))
 }

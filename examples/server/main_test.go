@@ -429,7 +429,7 @@ func TestKeysCommand(t *testing.T) {
 
 	out, err = keys("list", "-org", "acme", "-db", db)
 	require.NoError(t, err)
-	require.Regexp(t, id+` +"acme" +live +all +\S+ +valid`, out)
+	require.Regexp(t, id+` +"acme" +live +all +\S+ +\S+ +valid`, out)
 	require.NotContains(t, out, key[len(key)-48:])
 
 	out, err = keys("revoke", "-db", db, id)
