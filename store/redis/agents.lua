@@ -1,6 +1,7 @@
--- Lists the agents of an org, or records those of events that were stored without: by a release that did not record any. ARGV: nothing; or how many such
--- events there were, how often that had been done before, and then the field of each of their agents with its first and its last instant.
--- Answers how many events there are and the hash that the agents are in, "ok" if they are recorded, or "g": keys of the org are gone.
+-- Lists the agents of an org, or records those of events that were stored without: by a release that did not record any. ARGV: nothing; or how
+-- many such events there were, how often that had been done before, and then the field of each of their agents with its first and its last
+-- instant; with another number than that of times the agents are recorded and nothing is counted. Answers how many events there are and the
+-- hash that the agents are in, "ok" if they are recorded, or "g": keys of the org are gone.
 local known = redis.call('HGETALL', base .. ':m')
 if #ARGV == 0 then
   if #known == 0 and redis.call('EXISTS', base .. ':i', base .. ':of') > 0 then return 'g' end

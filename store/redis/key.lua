@@ -1,6 +1,6 @@
--- Writes API keys. KEYS[2] is the hash of them all. ARGV: "put", the id, the key, a mark of this call, the set of the ids of its org, and when the key was
--- revoked and when it was used last, each of them or nothing; or "revoke" or "touch", the id and an instant. Answers the key as it is stored,
--- when it was revoked and when it was used last, or nothing, and whether this call has stored it.
+-- Writes API keys. KEYS[2] is the hash of them all. ARGV: "put", the id, the key, a mark of this call, the set of the ids of its org, and when
+-- the key was revoked and when it was used last, each of them or nothing; or "revoke" or "touch", the id and an instant. Answers the key as
+-- it is stored, when it was revoked and when it was used last, each of them or nothing, and whether this call has stored it.
 local id = ARGV[2]
 local function field(name) return redis.call('HGET', KEYS[2], id .. name) end
 local function set(name, value)

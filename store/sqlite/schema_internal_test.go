@@ -502,7 +502,8 @@ INSERT INTO events SELECT * FROM copies;
 UPDATE copies SET seq = seq + 100, id = id || 'z', test = seq % 2, agent_id = 'B', occurred_at_ms = occurred_at_ms - 5;
 INSERT INTO events SELECT * FROM copies;
 DROP TABLE copies;
-INSERT INTO api_keys VALUES ('3fK9xQ2b', 'acme', zeroblob(32), 0, 0, 1778750000000, NULL), ('3fK9xQ2c', 'acme', zeroblob(32), 0, 0, 1778750000001, 1778750000002);
+INSERT INTO api_keys VALUES ('3fK9xQ2b', 'acme', zeroblob(32), 0, 0, 1778750000000, NULL),
+  ('3fK9xQ2c', 'acme', zeroblob(32), 0, 0, 1778750000001, 1778750000002);
 `
 
 // What the release of version 1 stored, this one answers as that did, and goes on with: testdata has a file of its, as SQL, and its events.
