@@ -67,6 +67,7 @@ type flight[In, Out any] struct {
 	// Of the goroutine that flushes:
 	unsettled int // flushes that go out without settle
 	patience  int // how many that will be next time
+	content   int // flushes that go out when as many wait as were answered
 }
 
 // New returns a Gatherer.
@@ -218,10 +219,19 @@ func (f *flight[In, Out]) run() {
 // processor yet. Without this the next flush has one or two items and the one after it all the rest, at the price of two. It gives
 // up after a part of the time that the last flush took. For a lone caller there is no more than one step aside.
 //
+// Those who came during the flush are waiting already, so all are there when they and the answered ones are: half of the callers would
+// otherwise go with each flush for ever. Where the answered ones do not come back, it is content with fewer for a while.
+//
 // Where other goroutines keep all processors busy, one step aside may take longer than many flushes; then the next ones go without.
 func (f *flight[In, Out]) settle(answered int, took time.Duration) {
-	const yields, part, mostPatience = 2048, 4, 1 << 12
-	if answered == 0 || len(f.g.queue) >= answered {
+	const yields, part, mostPatience, contentFor = 2048, 4, 1 << 12, 64
+	enough := answered
+	if f.content > 0 {
+		f.content--
+	} else {
+		enough = min(answered+len(f.g.queue), f.g.cfg.MaxItems)
+	}
+	if answered == 0 || len(f.g.queue) >= enough {
 		return
 	}
 	if f.unsettled > 0 {
@@ -236,11 +246,16 @@ func (f *flight[In, Out]) settle(answered int, took time.Duration) {
 			f.patience = min(max(64, 2*f.patience), mostPatience)
 			f.unsettled = f.patience
 			return
-		case answered == 1, len(f.g.queue) >= answered, waited > took/part:
+		case answered == 1, len(f.g.queue) >= enough:
 			f.patience /= 2
+			return
+		case waited > took/part:
+			f.patience /= 2
+			f.content = contentFor
 			return
 		}
 	}
+	f.content = contentFor
 }
 
 // gather takes requests from the queue as far as they fit one flush. What was taken and does not fit is returned as next.
