@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"math"
+	"slices"
 	"strings"
 	"time"
 
@@ -46,6 +47,10 @@ type group struct {
 	added  map[account]int64
 	seen   map[agent]span // of the events to write
 
+	// known: it was looked up which ids are stored. Hardly any ever comes twice, so this is put off until it matters: when an entry would be
+	// a replay or be refused, or when the index of ids refuses one.
+	known bool
+
 	bound   [][]any // the row of events for each entry that is valid
 	events  [][]any // those to write
 	keyRows [][]any // rows of idempotency that are new
@@ -86,33 +91,28 @@ func alone(err error) bool {
 	return c == codeTooBig || c == codeConstraint
 }
 
-// append runs one transaction. With an error, results hold only which entries were invalid.
+// append stores entries in one transaction. With an error, results hold only which entries were invalid.
 func (s *Store) append(ctx context.Context, entries []humanhours.Entry) ([]humanhours.Appended, error) {
-	g := &group{entries: entries, results: make([]humanhours.Appended, len(entries))}
+	results, err := s.tryAppend(ctx, entries, false)
+	if err != nil && code(err) == codeConstraint { // some id is there
+		return s.tryAppend(ctx, entries, true)
+	}
+	return results, err
+}
+
+// tryAppend runs one transaction.
+func (s *Store) tryAppend(ctx context.Context, entries []humanhours.Entry, known bool) ([]humanhours.Appended, error) {
+	g := &group{entries: entries, results: make([]humanhours.Appended, len(entries)), known: known}
 	if err := ctx.Err(); err != nil {
 		return g.results, err
 	}
-	valid, bound := 0, binder{args: make([]any, 0, len(entries)*len(columns))}
-	g.bound = make([][]any, len(entries))
 	for i := range entries {
-		if err := entries[i].Check(); err != nil {
-			g.results[i].Err = err
-			continue
-		}
-		start := len(bound.args)
-		bound.event(&entries[i].Event)
-		if bound.err != nil { // it would lose digits: found before anything is written
-			g.results[i].Err, bound.err = bound.err, nil
-			continue
-		}
-		g.bound[i] = trimmed(bound.args[start:len(bound.args):len(bound.args)])
-		valid++
+		g.results[i].Err = entries[i].Check()
 	}
-	if valid == 0 {
-		return g.results, nil
-	}
-	invalid := append([]humanhours.Appended(nil), g.results...)
+	var invalid []humanhours.Appended
 	err := s.write.do(ctx, func(ctx context.Context, w *writer) error {
+		g.bind(w)
+		invalid = slices.Clone(g.results)
 		if err := g.find(ctx, w); err != nil {
 			return err
 		}
@@ -128,9 +128,28 @@ func (s *Store) append(ctx context.Context, entries []humanhours.Entry) ([]human
 		if ctx.Err() == nil {
 			err = fmt.Errorf("sqlite: append to %s: %w", s.name, err)
 		}
+		if invalid == nil {
+			invalid = g.results
+		}
 		return invalid, err
 	}
 	return g.results, nil
+}
+
+// bind makes the rows of the valid entries, in memory that the writer keeps. An event that would lose digits is found here, before anything is written.
+func (g *group) bind(w *writer) {
+	bound := binder{args: w.bound[:0]}
+	g.bound = make([][]any, len(g.entries))
+	for i := range g.entries {
+		if g.results[i].Err != nil {
+			continue
+		}
+		start := len(bound.args)
+		bound.event(&g.entries[i].Event)
+		g.results[i].Err, bound.err = bound.err, nil
+		g.bound[i] = bound.args[start:len(bound.args):len(bound.args)]
+	}
+	w.bound = bound.args
 }
 
 // How many rows are looked for with one statement. A few sizes are enough for any group, and each is prepared once. What is written goes a
@@ -177,9 +196,10 @@ func perLookup(make func(n int) string) map[int]string {
 
 // queries holds the long statements. Their text is made once.
 type queries struct {
-	byID, byKey                                                              map[int]string
-	insertUsual, insertEvent, insertKey, replaceKey, putAgent, event, replay string
-	pages                                                                    map[pageKind]string
+	byID, byKey                                    map[int]string
+	insertKey, replaceKey, putAgent, event, replay string
+	inserts                                        shapes
+	pages                                          map[pageKind]string
 }
 
 const (
@@ -198,7 +218,7 @@ func newQueries() queries {
 			return "WITH want (org, key) AS (VALUES " + tuples(n, 2) + ") SELECT k.org, k.key FROM want" +
 				" CROSS JOIN idempotency AS k ON k.org = want.org AND k.key = want.key"
 		}),
-		insertUsual: insertText(usual), insertEvent: insertText(len(columns)),
+		inserts:    newShapes(),
 		insertKey:  "INSERT OR ROLLBACK INTO " + keyRow + " VALUES " + tuples(1, keyWidth),
 		replaceKey: "INSERT OR REPLACE INTO " + keyRow + " VALUES " + tuples(1, keyWidth),
 		putAgent: "INSERT INTO agents (org, agent_id, test, first_occurred_at_ms, last_occurred_at_ms) VALUES (?, ?, ?, ?, ?) ON CONFLICT DO UPDATE SET" +
@@ -216,13 +236,52 @@ func newQueries() queries {
 func (g *group) find(ctx context.Context, w *writer) error {
 	g.stored, g.keys = make(map[name]*humanhours.Event, len(g.entries)), make(map[name]holder, len(g.entries))
 	g.used, g.added, g.seen = make(map[account]int64), make(map[account]int64), make(map[agent]span)
-	var ids, keys []any
+	if g.known {
+		if err := g.findIDs(ctx, w); err != nil {
+			return err
+		}
+	}
+	var keys []any
+	for i := range g.entries {
+		if e := &g.entries[i]; g.results[i].Err == nil && e.Key != "" {
+			keys = append(keys, e.Event.Org, e.Key)
+		}
+	}
+	var found []name
+	err := inLookups(keys, func(n int, args []any) error {
+		return w.query(ctx, func(scan scan) error {
+			var key name
+			err := scan(&key.org, &key.text)
+			found = append(found, key)
+			return err
+		}, w.text.byKey[n], args...)
+	})
+	if err != nil {
+		return err
+	}
+	for _, key := range found {
+		// The row may have outlived its event, which retention deletes in another order: then the key is free, and its row is replaced.
+		g.keys[key] = holder{expires: math.MinInt64}
+		var h holder
+		err := w.query(ctx, func(scan scan) (err error) {
+			h, err = scanHolder(scan)
+			g.keys[key] = h
+			return err
+		}, w.text.replay, key.org, key.text, math.MinInt64)
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// findIDs reads those events of the group that are stored already.
+func (g *group) findIDs(ctx context.Context, w *writer) error {
+	g.known = true
+	var ids []any
 	for i := range g.entries {
 		if e := &g.entries[i]; g.results[i].Err == nil {
 			ids = append(ids, e.Event.Org, e.Event.ID)
-			if e.Key != "" {
-				keys = append(keys, e.Event.Org, e.Key)
-			}
 		}
 	}
 	// Short rows first: of most entries there is nothing, and a statement with all columns costs even when it finds no row.
@@ -245,31 +304,6 @@ func (g *group) find(ctx context.Context, w *writer) error {
 		}
 		if ok {
 			g.stored[id] = &event
-		}
-	}
-	found = found[:0]
-	err = inLookups(keys, func(n int, args []any) error {
-		return w.query(ctx, func(scan scan) error {
-			var key name
-			err := scan(&key.org, &key.text)
-			found = append(found, key)
-			return err
-		}, w.text.byKey[n], args...)
-	})
-	if err != nil {
-		return err
-	}
-	for _, key := range found {
-		// The row may have outlived its event, which retention deletes in another order: then the key is free, and its row is replaced.
-		g.keys[key] = holder{expires: math.MinInt64}
-		var h holder
-		err := w.query(ctx, func(scan scan) (err error) {
-			h, err = scanHolder(scan)
-			g.keys[key] = h
-			return err
-		}, w.text.replay, key.org, key.text, math.MinInt64)
-		if err != nil {
-			return err
 		}
 	}
 	return nil
@@ -305,50 +339,64 @@ const usageQuery = "SELECT events FROM usage WHERE org = ? AND month = ?"
 // plan decides what becomes of each entry, in order.
 func (g *group) plan(ctx context.Context, w *writer) error {
 	for i := range g.entries {
-		entry, result := &g.entries[i], &g.results[i]
-		if result.Err != nil {
+		if g.results[i].Err != nil {
 			continue
 		}
-		event := &entry.Event
-		id, at := name{event.Org, event.ID}, entry.At.UnixMilli()
-		if there, ok := g.stored[id]; ok {
-			result.Event = there.Clone()
-			continue
-		}
-		key := name{event.Org, entry.Key}
-		if entry.Key != "" {
-			if h, ok := g.keys[key]; ok && at < h.expires {
-				*result = humanhours.Appended{Event: h.event.Clone(), Replayed: true, Mismatch: h.fingerprint != entry.Fingerprint}
-				continue
+		decided, err := g.planOne(ctx, w, i)
+		if err == nil && !decided {
+			if err = g.findIDs(ctx, w); err == nil {
+				_, err = g.planOne(ctx, w, i)
 			}
 		}
-		if !event.Test {
-			month := account{event.Org, humanhours.MonthOf(entry.At).String()}
-			used, ok := g.used[month]
-			if !ok {
-				err := w.query(ctx, func(scan scan) error { return scan(&used) }, usageQuery, month.org, month.month)
-				if err != nil {
-					return err
-				}
-			}
-			if entry.Cap > 0 && used >= entry.Cap {
-				g.used[month], result.QuotaExceeded = used, true
-				continue
-			}
-			g.used[month] = used + 1
-			g.added[month]++
-		}
-		result.Event = event.Clone()
-		stored := &result.Event
-		stored.OccurredAt, stored.ReceivedAt = instant(event.OccurredAt.UnixMilli()), instant(event.ReceivedAt.UnixMilli())
-		g.stored[id] = stored
-		g.events = append(g.events, g.bound[i])
-		g.see(event)
-		if entry.Key != "" {
-			g.claim(key, entry, stored)
+		if err != nil {
+			return err
 		}
 	}
 	return nil
+}
+
+// planOne decides about one entry. False: first it must be known which ids are stored.
+func (g *group) planOne(ctx context.Context, w *writer, i int) (decided bool, err error) {
+	entry, result := &g.entries[i], &g.results[i]
+	event := &entry.Event
+	id, at := name{event.Org, event.ID}, entry.At.UnixMilli()
+	if there, ok := g.stored[id]; ok {
+		*result = humanhours.Appended{Event: there.Clone()}
+		return true, nil
+	}
+	key := name{event.Org, entry.Key}
+	if entry.Key != "" {
+		if h, ok := g.keys[key]; ok && at < h.expires {
+			*result = humanhours.Appended{Event: h.event.Clone(), Replayed: true, Mismatch: h.fingerprint != entry.Fingerprint}
+			return g.known, nil
+		}
+	}
+	if !event.Test {
+		month := account{event.Org, humanhours.MonthOf(entry.At).String()}
+		used, ok := g.used[month]
+		if !ok {
+			err := w.query(ctx, func(scan scan) error { return scan(&used) }, usageQuery, month.org, month.month)
+			if err != nil {
+				return false, err
+			}
+		}
+		if entry.Cap > 0 && used >= entry.Cap {
+			g.used[month], result.QuotaExceeded = used, true
+			return g.known, nil
+		}
+		g.used[month] = used + 1
+		g.added[month]++
+	}
+	result.Event = event.Clone()
+	stored := &result.Event
+	stored.OccurredAt, stored.ReceivedAt = instant(event.OccurredAt.UnixMilli()), instant(event.ReceivedAt.UnixMilli())
+	g.stored[id] = stored
+	g.events = append(g.events, g.bound[i])
+	g.see(event)
+	if entry.Key != "" {
+		g.claim(key, entry, stored)
+	}
+	return true, nil
 }
 
 // see plans the row of an event's agent.
@@ -381,11 +429,8 @@ func (g *group) claim(key name, entry *humanhours.Entry, event *humanhours.Event
 // store writes what was planned.
 func (g *group) store(ctx context.Context, w *writer) error {
 	for _, row := range g.events {
-		query := w.text.insertEvent
-		if len(row) == usual {
-			query = w.text.insertUsual
-		}
-		if _, err := w.exec(ctx, query, row...); err != nil {
+		query, args := w.text.inserts.insert(shaped(row))
+		if _, err := w.exec(ctx, query, args...); err != nil {
 			return err
 		}
 	}

@@ -21,30 +21,69 @@ var columns = [...]string{
 	"cost_source", "unpriced_reason", "priced_as", "price_input_per_token", "price_output_per_token",
 	"price_currency", "price_source", "price_version", "price_date", "fx_from", "fx_to", "fx_rate", "fx_source", "fx_date",
 	"metadata", "input_excerpt", "output_excerpt", "hours_scale", "money_scale", "cost_precision",
-	// NULL in most events, which are inserted without them: see usual.
 	"unpriced_model", "tokens_cache_read", "tokens_cache_write", "tokens_cache_write_1h", "tokens_reasoning", "tokens_audio", "images", "web_searches",
 	"price_cache_read_per_token", "price_cache_write_per_token", "price_cache_write_1h_per_token", "price_reasoning_per_token",
 	"price_audio_per_token", "price_per_image", "price_per_web_search", "price_per_request", "llm_calls",
 }
 
-// usual is how many of the columns most events need.
-const usual = 43
+// shape is which of the columns a row has; the others are NULL. Of 60 columns most events have some 35, always the same ones, and the
+// driver binds parameters in time that grows with the square of their number.
+type shape uint64
 
-// insertText inserts one row of the first n columns.
-func insertText(n int) string {
-	// An insert that fails ends the transaction, so OR ROLLBACK is what happens anyway; it saves SQLite a copy of every page that the
-	// statement touches, from which it would undo the statement alone.
-	return "INSERT OR ROLLBACK INTO events (" + strings.Join(columns[:n], ", ") + ") VALUES " + tuples(1, n)
-}
+const wholeShape shape = 1<<len(columns) - 1
 
-// trimmed cuts the columns off a row that are beyond the usual ones, if they are NULL.
-func trimmed(row []any) []any {
-	for _, value := range row[usual:] {
+// shaped moves what is not NULL to the front of a row.
+func shaped(row []any) (shape, []any) {
+	var s shape
+	n := 0
+	for i, value := range row {
 		if value != nil {
-			return row
+			s |= 1 << i
+			row[n] = value
+			n++
 		}
 	}
-	return row[:usual:usual]
+	return s, row[:n:n]
+}
+
+// maxShapes is how many shapes have a statement of their own, of some 20 kB each. Rows of others are written with all columns.
+const maxShapes = 64
+
+// shapes holds the text that inserts a row of a shape.
+type shapes map[shape]string
+
+func newShapes() shapes { return shapes{wholeShape: insertText(wholeShape)} }
+
+// insert returns the statement for a row, and the row as that takes it.
+func (all shapes) insert(s shape, row []any) (query string, args []any) {
+	query, ok := all[s]
+	if !ok && len(all) < maxShapes {
+		query, ok = insertText(s), true
+		all[s] = query
+	}
+	if ok {
+		return query, row
+	}
+	whole := make([]any, len(columns))
+	for i := range whole {
+		if s&(1<<i) != 0 {
+			whole[i], row = row[0], row[1:]
+		}
+	}
+	return all[wholeShape], whole
+}
+
+// insertText inserts one row of a shape.
+func insertText(s shape) string {
+	var set []string
+	for i, column := range columns {
+		if s&(1<<i) != 0 {
+			set = append(set, column)
+		}
+	}
+	// An insert that fails ends the transaction, so OR ROLLBACK is what happens anyway; it saves SQLite a copy of every page that the
+	// statement touches, from which it would undo the statement alone.
+	return "INSERT OR ROLLBACK INTO events (" + strings.Join(set, ", ") + ") VALUES " + tuples(1, len(set))
 }
 
 // selected is the list of columns as a query has it, with a prefix for each.
@@ -239,8 +278,8 @@ func (b *binder) event(e *humanhours.Event) {
 	b.put(string(humanhours.AppendCalls(nil, e.LLMCalls)))
 }
 
-// firstMorePrice is the column of the first of morePrices.
-const firstMorePrice = usual + 8
+// firstMorePrice is the column of the first of morePrices, which llm_calls follows.
+const firstMorePrice = len(columns) - 9
 
 // morePrices are the prices besides those of input and output, in the order of their columns.
 func morePrices(p *humanhours.Price) [8]*decimal.NullDecimal {

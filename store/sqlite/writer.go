@@ -69,6 +69,7 @@ type writer struct {
 	stmts    *statements
 	commands map[string]driver.Stmt // prepared, by their text
 	args     []driver.NamedValue    // of the command that runs
+	bound    []any                  // rows of the group that is written
 	lookedAt int64                  // the last event that the retention has gone round to
 	closed   bool
 }
@@ -103,7 +104,10 @@ func (w *writer) take(ctx context.Context) error {
 	return nil
 }
 
-func (w *writer) release() { <-w.turn }
+func (w *writer) release() {
+	clear(w.bound) // keep nobody's metadata alive
+	<-w.turn
+}
 
 func (w *writer) close() {
 	close(w.closing)
