@@ -185,7 +185,7 @@ func TestEditsNeedAnOrgStore(t *testing.T) {
 	require.NoError(t, err)
 	_, err = tracker.UpdateAgent(t.Context(), owner, "a", humanhours.AgentPatch{DisplayName: ptr("x")}, humanhours.Edit{})
 	requireError(t, err, humanhours.CodeInternal, "")
-	changes, err := tracker.History(t.Context(), owner)
+	page, err := tracker.History(t.Context(), owner, 0, 1)
 	require.NoError(t, err)
-	assert.Empty(t, changes)
+	assert.Empty(t, page)
 }

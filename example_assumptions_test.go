@@ -41,11 +41,11 @@ func ExampleTracker_OverrideTaskType() {
 		panic(err)
 	}
 	track()
-	history, err := tracker.History(ctx, owner)
+	history, err := tracker.History(ctx, owner, 0, 10)
 	if err != nil {
 		panic(err)
 	}
-	for _, c := range history {
+	for _, c := range history.Changes {
 		fmt.Printf("%s: %q -> %q, %s (key %s)\n", c.Subject, c.Old, c.New, c.Reason, c.KeyID)
 	}
 	// Output:

@@ -9,6 +9,7 @@ import (
 
 // Change is one line of an org's history: who changed which assumption, when and why.
 type Change struct {
+	Seq   int64     `json:"-"`                // grows with each change of an org, and may have gaps; set by History, 1 at least
 	At    time.Time `json:"at"`               // UTC, milliseconds
 	KeyID string    `json:"key_id,omitempty"` // the API key that made the change; empty in process
 	// Subject is what was changed: "currency", "default_hourly_rate", "plan", "task_types.<key>" (made, with all that it has),
@@ -19,18 +20,38 @@ type Change struct {
 	Reason  string `json:"reason,omitempty"`
 }
 
-// History returns the changes to the assumptions of the caller's org, oldest first. Nothing is ever taken out of it. It reads what is stored,
-// past the cache of settings. A Tracker without Config.Orgs has none.
-func (t *Tracker) History(ctx context.Context, c Caller) ([]Change, error) {
+// MaxHistoryPage is how many changes History returns at most.
+const MaxHistoryPage = 1000
+
+// HistoryPage is a part of an org's history.
+type HistoryPage struct {
+	Changes []Change // oldest first
+	More    bool     // there are changes before the first of them
+}
+
+// History returns the last changes to the assumptions of the caller's org whose Seq is less than before: up to limit, 1 to MaxHistoryPage. before
+// 0: the last of all. Nothing is ever taken out of a history. It reads what is stored, past the cache of settings. A Tracker without
+// Config.Orgs has none.
+func (t *Tracker) History(ctx context.Context, c Caller, before int64, limit int) (HistoryPage, error) {
+	switch {
+	case before < 0:
+		return HistoryPage{}, invalid("before", "must be the seq of a change")
+	case limit < 1 || limit > MaxHistoryPage:
+		return HistoryPage{}, invalid("limit", "must be 1 to "+string(appendGrouped(nil, MaxHistoryPage)))
+	}
 	org, err := t.org(ctx, c)
 	if err != nil || t.cfg.Orgs == nil {
-		return nil, err
+		return HistoryPage{}, err
 	}
-	changes, err := t.cfg.Orgs.History(ctx, org.ID)
+	changes, err := t.cfg.Orgs.History(ctx, HistoryQuery{Org: org.ID, Before: before, Limit: limit + 1})
 	if err != nil {
-		return nil, unavailable("the org store", err)
+		return HistoryPage{}, unread("the org store", err)
 	}
-	return changes, nil
+	page := HistoryPage{Changes: changes, More: len(changes) > limit}
+	if page.More {
+		page.Changes = changes[len(changes)-limit:]
+	}
+	return page, nil
 }
 
 // changeLog collects what one edit changes.

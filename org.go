@@ -147,6 +147,14 @@ type OrgStore interface {
 	// returned as it is (errors.Is), with nothing stored. UpdateOrg returns the org as stored.
 	UpdateOrg(ctx context.Context, id string, f func(*Org) ([]Change, error)) (Org, error)
 
-	// History returns the org's changes in the order in which they were stored; none for an absent org.
-	History(ctx context.Context, id string) ([]Change, error)
+	// History returns the org's changes in the order in which they were stored; none for an absent org. Seq grows from each change to the
+	// next. With Before and Limit it returns the last changes before one, and reads no others.
+	History(ctx context.Context, q HistoryQuery) ([]Change, error)
+}
+
+// HistoryQuery asks for changes of one org. Its zero value but for Org asks for all.
+type HistoryQuery struct {
+	Org    string
+	Before int64 // changes whose Seq is less; 0: all
+	Limit  int   // the last so many of them; 0: all
 }

@@ -146,7 +146,7 @@ func TestUpdateOrgRefusesWhatIsNotValid(t *testing.T) {
 	require.NoError(t, err)
 	assert.Equal(t, "60", text(org.HourlyRate))
 	assert.EqualValues(t, 1, org.Version)
-	history, err := w.store.History(t.Context(), "acme")
+	history, err := w.store.History(t.Context(), humanhours.HistoryQuery{Org: "acme"})
 	require.NoError(t, err)
 	assert.Empty(t, history)
 }
@@ -161,8 +161,9 @@ func TestUpdateOrgStoresWhatEventsKeep(t *testing.T) {
 	})
 	require.NoError(t, err)
 	assert.Equal(t, "60", text(org.HourlyRate), "rounded as on events")
-	history, err := w.store.History(t.Context(), "acme")
+	history, err := w.store.History(t.Context(), humanhours.HistoryQuery{Org: "acme"})
 	require.NoError(t, err)
+	change.Seq = 1
 	assert.Equal(t, []humanhours.Change{change}, history)
 }
 

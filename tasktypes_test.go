@@ -22,10 +22,11 @@ func ptr[T any](v T) *T { return &v }
 // history returns the lines of the owner's org as "subject: old -> new (reason)".
 func (w *world) history(t testing.TB) []string {
 	t.Helper()
-	changes, err := w.History(t.Context(), owner)
+	page, err := w.History(t.Context(), owner, 0, humanhours.MaxHistoryPage)
 	require.NoError(t, err)
-	lines := make([]string, len(changes))
-	for i, c := range changes {
+	require.False(t, page.More)
+	lines := make([]string, len(page.Changes))
+	for i, c := range page.Changes {
 		require.Equal(t, owner.KeyID, c.KeyID)
 		require.True(t, c.At.Equal(w.clock.Now().Truncate(time.Millisecond)), "%s", c.At)
 		lines[i] = c.Subject + ": " + c.Old + " -> " + c.New
@@ -297,4 +298,33 @@ func TestAnotherProcessSeesEdits(t *testing.T) {
 	require.Equal(t, "builtin", read())
 	w.clock.Advance(1)
 	require.Equal(t, "override", read())
+}
+
+func TestHistoryPages(t *testing.T) {
+	w := newWorld(t, humanhours.Config{})
+	for i := range 10 {
+		_, err := w.UpdateSettings(t.Context(), owner, humanhours.SettingsPatch{HourlyRate: ptr(null(strconv.Itoa(i + 1)))}, humanhours.Edit{})
+		require.NoError(t, err)
+	}
+	for limit := 1; limit <= 11; limit++ {
+		var all []humanhours.Change
+		before, more := int64(0), true
+		for more {
+			page, err := w.History(t.Context(), owner, before, limit)
+			require.NoError(t, err)
+			require.NotEmpty(t, page.Changes, "there is more only if there is")
+			all = append(page.Changes, all...)
+			before, more = page.Changes[0].Seq, page.More
+		}
+		require.Len(t, all, 10)
+		for i, c := range all {
+			require.Equal(t, strconv.Itoa(i+1), c.New)
+		}
+	}
+	for _, limit := range []int{0, -1, humanhours.MaxHistoryPage + 1} {
+		_, err := w.History(t.Context(), owner, 0, limit)
+		requireError(t, err, humanhours.CodeValidation, "limit")
+	}
+	_, err := w.History(t.Context(), owner, -1, 1)
+	requireError(t, err, humanhours.CodeValidation, "before")
 }

@@ -483,6 +483,11 @@ func (t *Tracker) conclude(c Caller, entry *Entry, a Appended) BatchResult {
 	return BatchResult{Result: Result{Event: a.Event, Replayed: a.Replayed, Mismatch: a.Mismatch}}
 }
 
+// unread is the error of a backend that did not answer to who only reads.
+func unread(what string, cause error) *Error {
+	return &Error{Code: CodeUnavailable, Message: what + " did not answer", RetryAfter: time.Second, Err: cause, Hint: "Try again in a moment."}
+}
+
 // unavailable is the error of a backend that did not answer.
 func unavailable(what string, cause error) *Error {
 	return &Error{

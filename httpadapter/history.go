@@ -4,17 +4,16 @@ import (
 	"context"
 	"net/http"
 	"strconv"
+
+	"github.com/humanhours/humanhours-go"
 )
 
-// How many lines GET /v1/history gives.
-const (
-	historyDefault = 100
-	historyMost    = 1000
-)
+// historyDefault is how many lines GET /v1/history gives.
+const historyDefault = 100
 
 // changeJSON is one line of GET /v1/history.
 type changeJSON struct {
-	Seq     int     `json:"seq"` // 1 is the oldest
+	Seq     int64   `json:"seq"` // grows with each line, and may have gaps
 	At      string  `json:"at"`
 	KeyID   *string `json:"key_id"` // null: changed in process, or by the operator
 	Subject string  `json:"subject"`
@@ -29,41 +28,33 @@ func (a *API) history(ctx context.Context, req request) (reply, error) {
 	if err != nil {
 		return reply{}, err
 	}
-	limit, before := historyDefault, 0
-	for _, n := range []struct {
-		name  string
-		to    *int
-		limit int
-	}{{"limit", &limit, historyMost}, {"before", &before, 1 << 31}} {
-		if text := query.Get(n.name); text != "" {
-			value, err := strconv.Atoi(text)
-			if err != nil || value < 1 || value > n.limit {
-				return reply{}, invalid(n.name, n.name+" must be a whole number from 1 to "+strconv.Itoa(n.limit))
-			}
-			*n.to = value
+	limit, before := historyDefault, int64(0)
+	if text := query.Get("limit"); text != "" {
+		if limit, err = strconv.Atoi(text); err != nil || limit < 1 || limit > humanhours.MaxHistoryPage {
+			return reply{}, invalid("limit", "limit must be a whole number from 1 to "+strconv.Itoa(humanhours.MaxHistoryPage))
 		}
 	}
-	changes, err := a.tracker.History(ctx, req.caller)
+	if text := query.Get("before"); text != "" {
+		if before, err = strconv.ParseInt(text, 10, 64); err != nil || before < 1 {
+			return reply{}, invalid("before", "before must be the next_before of a page")
+		}
+	}
+	page, err := a.tracker.History(ctx, req.caller, before, limit)
 	if err != nil {
 		return reply{}, err
 	}
-	last := len(changes)
-	if before > 0 {
-		last = min(last, before-1)
-	}
-	first := max(0, last-limit)
 	body := struct {
 		History []changeJSON `json:"history"`
-		Before  int          `json:"next_before,omitempty"` // before of the next page; left out: that was all
-	}{History: make([]changeJSON, 0, last-first)}
-	for i := last - 1; i >= first; i-- {
-		c := &changes[i]
+		Before  int64        `json:"next_before,omitempty"` // before of the next page; left out: that was all
+	}{History: make([]changeJSON, 0, len(page.Changes))}
+	for i := len(page.Changes) - 1; i >= 0; i-- {
+		c := &page.Changes[i]
 		body.History = append(body.History, changeJSON{
-			Seq: i + 1, At: instantJSON(c.At), KeyID: textJSON(c.KeyID), Subject: c.Subject, Old: textJSON(c.Old), New: textJSON(c.New), Reason: c.Reason,
+			Seq: c.Seq, At: instantJSON(c.At), KeyID: textJSON(c.KeyID), Subject: c.Subject, Old: textJSON(c.Old), New: textJSON(c.New), Reason: c.Reason,
 		})
 	}
-	if first > 0 {
-		body.Before = first + 1
+	if page.More {
+		body.Before = page.Changes[0].Seq
 	}
 	return reply{status: http.StatusOK, body: encode(body)}, nil
 }

@@ -134,7 +134,7 @@ func TestDocumentedUser(t *testing.T) {
 			require.Equal(t, 2*300, events)
 			_, err = s.store.Usage(t.Context(), "help-desk", humanhours.MonthOf(time.Now()))
 			require.NoError(t, err)
-			_, err = s.store.History(t.Context(), "help-desk")
+			_, err = s.store.History(t.Context(), humanhours.HistoryQuery{Org: "help-desk"})
 			require.NoError(t, err)
 			keys := humanhours.NewKeys(s.store, humanhours.KeysConfig{})
 			key, _, err := keys.Create(t.Context(), "help-desk", false, 0)

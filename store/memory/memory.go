@@ -370,11 +370,23 @@ func (s *Store) UpdateOrg(ctx context.Context, id string, f func(*humanhours.Org
 }
 
 // History implements humanhours.OrgStore.
-func (s *Store) History(ctx context.Context, id string) ([]humanhours.Change, error) {
+func (s *Store) History(ctx context.Context, q humanhours.HistoryQuery) ([]humanhours.Change, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
 	s.orgs.mu.RLock()
 	defer s.orgs.mu.RUnlock()
-	return append([]humanhours.Change(nil), s.orgs.byID[id].history...), nil
+	all := s.orgs.byID[q.Org].history
+	first, last := 0, len(all)
+	if q.Before > 0 {
+		last = int(min(int64(last), q.Before-1))
+	}
+	if q.Limit > 0 {
+		first = max(0, last-q.Limit)
+	}
+	changes := append([]humanhours.Change(nil), all[first:last]...)
+	for i := range changes {
+		changes[i].Seq = int64(first + i + 1)
+	}
+	return changes, nil
 }

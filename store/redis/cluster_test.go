@@ -305,7 +305,7 @@ func slotMoves(t *testing.T, c *redistest.Cluster) {
 	wind.end(s, client, prefix)
 	require.Positive(t, wind.bad[org], "the slot moved too fast to show anything")
 	require.Empty(t, rawKeys(t, client, base+":probe"))
-	history, err := s.History(ctx, org)
+	history, err := s.History(ctx, humanhours.HistoryQuery{Org: org})
 	require.NoError(t, err)
 	require.Len(t, history, updates)
 	got, _, err := s.Org(ctx, org)

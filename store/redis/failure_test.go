@@ -178,7 +178,7 @@ func TestMemoryIsFull(t *testing.T) {
 	keys, err := s.Keys(ctx, "a")
 	require.NoError(t, err)
 	require.Empty(t, keys)
-	history, err := s.History(ctx, "a")
+	history, err := s.History(ctx, humanhours.HistoryQuery{Org: "a"})
 	require.NoError(t, err)
 	require.Empty(t, history)
 	require.NoError(t, update("now"))
@@ -421,7 +421,7 @@ func TestLostAnswers(t *testing.T) {
 		}
 	})
 	require.EqualValues(t, 2, count(s).Version, "as it was when this update was made")
-	history, err := s.History(ctx, "acme")
+	history, err := s.History(ctx, humanhours.HistoryQuery{Org: "acme"})
 	require.NoError(t, err)
 	require.Len(t, history, 5, "no update was made twice")
 	org, _, err := s.Org(ctx, "acme")

@@ -97,10 +97,26 @@ func (s *Store) UpdateOrg(ctx context.Context, id string, f func(*humanhours.Org
 }
 
 // History implements humanhours.OrgStore.
-func (s *Store) History(ctx context.Context, id string) ([]humanhours.Change, error) {
+func (s *Store) History(ctx context.Context, q humanhours.HistoryQuery) ([]humanhours.Change, error) {
+	key := s.base(q.Org) + historyKey
 	var lines []string
+	var first int64
 	err := s.client.do(ctx, func(ctx context.Context, c goredis.UniversalClient) error {
-		got, err := c.LRange(ctx, s.base(id)+historyKey, 0, -1).Result()
+		last, err := c.LLen(ctx, key).Result()
+		if err = errors.Join(err, ctx.Err()); err != nil {
+			return err
+		}
+		if q.Before > 0 {
+			last = min(last, q.Before-1)
+		}
+		if first = 0; q.Limit > 0 {
+			first = max(0, last-int64(q.Limit))
+		}
+		if lines = nil; first == last {
+			return nil
+		}
+		// Lines are only ever added at the end, so these places stay what they were.
+		got, err := c.LRange(ctx, key, first, last-1).Result()
 		if err = errors.Join(err, ctx.Err()); err == nil {
 			lines = got
 		}
@@ -110,11 +126,12 @@ func (s *Store) History(ctx context.Context, id string) ([]humanhours.Change, er
 		return nil, fmt.Errorf("redis: read history: %w", err)
 	}
 	var changes []humanhours.Change
-	for _, line := range lines {
+	for i, line := range lines {
 		var change humanhours.Change
 		if err := json.Unmarshal([]byte(line), &change); err != nil {
 			return nil, fmt.Errorf("redis: decode change: %w", err)
 		}
+		change.Seq = first + int64(i) + 1
 		changes = append(changes, change)
 	}
 	return changes, nil

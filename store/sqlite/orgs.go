@@ -5,6 +5,8 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"math"
+	"slices"
 
 	"github.com/humanhours/humanhours-go"
 )
@@ -89,18 +91,26 @@ func putOrg(ctx context.Context, w *writer, org *humanhours.Org, settings []byte
 }
 
 // History implements humanhours.OrgStore.
-func (s *Store) History(ctx context.Context, id string) ([]humanhours.Change, error) {
+func (s *Store) History(ctx context.Context, q humanhours.HistoryQuery) ([]humanhours.Change, error) {
+	before, limit := q.Before, int64(q.Limit)
+	if before == 0 {
+		before = math.MaxInt64
+	}
+	if limit == 0 {
+		limit = -1 // no limit
+	}
 	var changes []humanhours.Change
 	err := s.read(ctx, func(scan scan) error {
 		var c humanhours.Change
 		var at int64
-		err := scan(&at, &c.KeyID, &c.Subject, &c.Old, &c.New, &c.Reason)
+		err := scan(&c.Seq, &at, &c.KeyID, &c.Subject, &c.Old, &c.New, &c.Reason)
 		c.At = instant(at)
 		changes = append(changes, c)
 		return err
-	}, "SELECT at_ms, key_id, subject, old, new, reason FROM org_history WHERE org = ? ORDER BY seq", id)
+	}, "SELECT seq, at_ms, key_id, subject, old, new, reason FROM org_history WHERE org = ? AND seq < ? ORDER BY seq DESC LIMIT ?", q.Org, before, limit)
 	if err != nil {
 		return nil, err
 	}
+	slices.Reverse(changes)
 	return changes, nil
 }

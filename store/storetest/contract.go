@@ -55,6 +55,7 @@ const (
 	orgErrorOfF    = "An error of f must be returned as it is (errors.Is), with nothing stored."
 	orgAsStored    = "UpdateOrg returns the org as stored."
 	orgHistory     = "History returns the org's changes in the order in which they were stored; none for an absent org."
+	orgHistoryPage = "Seq grows from each change to the next. With Before and Limit it returns the last changes before one, and reads no others."
 )
 
 // Sentences of humanhours.KeyStore.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"maps"
+	"math"
 	"slices"
 	"strings"
 	"sync"
@@ -28,7 +29,10 @@ type looseOrgs struct {
 	late    bool                                // writes history in a second step
 	deaf    bool                                // does not look at the context
 	sorted  bool                                // orders history by its instants
-	shared  bool                                // hands out its own history
+	page    func(*humanhours.HistoryQuery)      // changes what is asked of history
+
+	unnumbered bool // history has one seq only
+	shared     bool // hands out its own history
 
 	mu      sync.Mutex
 	orgs    map[string]humanhours.Org
@@ -117,19 +121,40 @@ func (s *looseOrgs) UpdateOrg(ctx context.Context, id string, f func(*humanhours
 	return answer, nil
 }
 
-func (s *looseOrgs) History(ctx context.Context, id string) ([]humanhours.Change, error) {
+func (s *looseOrgs) History(ctx context.Context, q humanhours.HistoryQuery) ([]humanhours.Change, error) {
 	if err := ctx.Err(); err != nil && !s.deaf {
 		return nil, err
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	history := s.history[s.name(id)]
+	history := s.history[s.name(q.Org)]
+	for i := range history {
+		history[i].Seq = int64(i + 1)
+	}
 	if s.shared {
 		return history, nil
 	}
 	history = slices.Clone(history)
 	if s.sorted {
 		slices.SortStableFunc(history, func(a, b humanhours.Change) int { return a.At.Compare(b.At) })
+	}
+	call(s.page, &q)
+	last := len(history)
+	if q.Before > 0 {
+		last = int(min(int64(last), q.Before-1))
+	}
+	first := 0
+	if q.Limit > 0 {
+		first = max(0, last-q.Limit)
+	}
+	if first == last {
+		return nil, nil
+	}
+	history = history[first:last]
+	if s.unnumbered {
+		for i := range history {
+			history[i].Seq = 7
+		}
 	}
 	return history, nil
 }
@@ -201,6 +226,20 @@ func orgLiars() []liar[[]humanhours.OrgStore] {
 		}),
 		of("keeps the latest changes only", "history", func() *looseOrgs { return &looseOrgs{last: true} }),
 		of("orders history by its instants", "history", func() *looseOrgs { return &looseOrgs{sorted: true} }),
+		of("gives all changes one seq", "history", func() *looseOrgs { return &looseOrgs{unnumbered: true} }),
+		of("gives all of history at once", "pages of history", func() *looseOrgs {
+			return &looseOrgs{page: func(q *humanhours.HistoryQuery) { q.Limit = 0 }}
+		}),
+		of("starts each page at the end", "pages of history", func() *looseOrgs {
+			return &looseOrgs{page: func(q *humanhours.HistoryQuery) { q.Before = 0 }}
+		}),
+		of("has a change on two pages", "pages of history", func() *looseOrgs {
+			return &looseOrgs{page: func(q *humanhours.HistoryQuery) {
+				if q.Before > 0 && q.Before < math.MaxInt64 {
+					q.Before++
+				}
+			}}
+		}),
 		of("compares ids without case", "ids never collide", func() *looseOrgs { return &looseOrgs{file: strings.ToLower} }),
 		of("mends ids that are not UTF-8", "ids never collide", func() *looseOrgs { return &looseOrgs{file: mended} }),
 		of("does not look at the context", "an ended context", func() *looseOrgs { return &looseOrgs{deaf: true} }),

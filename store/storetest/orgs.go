@@ -4,7 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"reflect"
+	"slices"
 	"time"
 
 	"github.com/humanhours/humanhours-go"
@@ -84,11 +86,24 @@ func (k *kit) noOrg(s humanhours.OrgStore, id string) {
 // history checks the history of an org.
 func (k *kit) history(s humanhours.OrgStore, id string, want ...humanhours.Change) {
 	k.Helper()
-	got, err := s.History(k.Context(), id)
+	got, err := s.History(k.Context(), humanhours.HistoryQuery{Org: id})
 	if err != nil {
 		k.Fatalf("History: %v", err)
 	}
-	k.equal("the history", got, want)
+	k.equal("the history", k.unnumbered(got), want)
+}
+
+// unnumbered checks that Seq grows, and takes it out: a store numbers as it likes.
+func (k *kit) unnumbered(changes []humanhours.Change) []humanhours.Change {
+	k.Helper()
+	var last int64
+	for i := range changes {
+		if changes[i].Seq <= last {
+			k.Fatalf("the change behind the one of seq %d has seq %d", last, changes[i].Seq)
+		}
+		last, changes[i].Seq = changes[i].Seq, 0
+	}
+	return changes
 }
 
 // equal compares two values of one type by diff.
@@ -176,7 +191,7 @@ func orgProofs() []proof[humanhours.OrgStore] {
 					return []humanhours.Change{{At: moment.In(zone)}}
 				})
 				org := k.org(s, "acme")
-				history, err := s.History(k.Context(), "acme")
+				history, err := s.History(k.Context(), humanhours.HistoryQuery{Org: "acme"})
 				if err != nil || len(history) != i+1 {
 					k.Fatalf("%d lines of history, want %d (error %v)", len(history), i+1, err)
 				}
@@ -240,11 +255,11 @@ func orgProofs() []proof[humanhours.OrgStore] {
 				got := k.org(s, "acme")
 				k.equal("Org", got, numbered(sampleOrg(), "acme", 1))
 				vandalise(got)
-				history, err := s.History(k.Context(), "acme")
+				history, err := s.History(k.Context(), humanhours.HistoryQuery{Org: "acme"})
 				if err != nil {
 					k.Fatalf("History: %v", err)
 				}
-				k.equal("History", history, sampleChanges("set", 2))
+				k.equal("History", k.unnumbered(history), sampleChanges("set", 2))
 				history[0].Subject = "vandal"
 				history = append(history, humanhours.Change{Subject: "vandal"})
 				_ = history
@@ -330,6 +345,42 @@ func orgProofs() []proof[humanhours.OrgStore] {
 			k.update(s, "acme", func(*humanhours.Org) []humanhours.Change { return []humanhours.Change{bare} })
 			k.history(s, "acme", append(want, bare)...)
 		}},
+		{"pages of history", orgHistoryPage, func(k *kit, s humanhours.OrgStore) {
+			const n = 12
+			for i := range n {
+				k.update(s, "acme", func(*humanhours.Org) []humanhours.Change { return sampleChanges(fmt.Sprint(i), 1) })
+				k.update(s, "other", func(*humanhours.Org) []humanhours.Change { return sampleChanges("other", 1) })
+			}
+			page := func(before int64, limit int) []humanhours.Change {
+				changes, err := s.History(k.Context(), humanhours.HistoryQuery{Org: "acme", Before: before, Limit: limit})
+				if err != nil {
+					k.Fatalf("History: %v", err)
+				}
+				return changes
+			}
+			all := page(0, 0)
+			if len(all) != n {
+				k.Fatalf("%d changes, want %d", len(all), n)
+			}
+			for _, limit := range []int{0, 1, 5, n, n + 1, math.MaxInt32} {
+				for end := range n + 1 {
+					before := all[n-1].Seq + 1
+					if end < n {
+						before = all[end].Seq
+					}
+					want := all[:end]
+					if limit > 0 {
+						want = want[max(0, end-limit):]
+					}
+					if end == 0 {
+						want = nil
+					}
+					k.equal(fmt.Sprintf("up to %d changes before seq %d", limit, before), page(before, limit), slices.Clip(want))
+				}
+				k.equal("the last changes", page(0, limit), page(math.MaxInt64, limit))
+			}
+			k.equal("before the first of all", page(1, 3), []humanhours.Change(nil))
+		}},
 		{"an ended context", orgsPrompt, func(k *kit, s humanhours.OrgStore) {
 			k.update(s, "acme", setAll)
 			for _, id := range []string{"acme", "unknown"} {
@@ -342,7 +393,7 @@ func orgProofs() []proof[humanhours.OrgStore] {
 						return err
 					})
 					k.answers("History", want, func() error {
-						_, err := s.History(ctx, id)
+						_, err := s.History(ctx, humanhours.HistoryQuery{Org: id})
 						return err
 					})
 					k.answers("UpdateOrg", want, func() error {
@@ -389,7 +440,7 @@ func sharedOrgProofs() []proof[[]humanhours.OrgStore] {
 					k.Fatalf("UpdateOrg: %v", err)
 				}
 			}
-			history, err := stores[0].History(ctx, "acme")
+			history, err := stores[0].History(ctx, humanhours.HistoryQuery{Org: "acme"})
 			if err != nil {
 				k.Fatalf("History: %v", err)
 			}
@@ -411,7 +462,7 @@ func sharedOrgProofs() []proof[[]humanhours.OrgStore] {
 					return org.Version > int64(step), err
 				}},
 				{"its history", func(step int) (bool, error) {
-					history, err := stores[2%len(stores)].History(ctx, "acme")
+					history, err := stores[2%len(stores)].History(ctx, humanhours.HistoryQuery{Org: "acme"})
 					return len(history) > step, err
 				}},
 			})
@@ -455,7 +506,7 @@ func sharedOrgProofs() []proof[[]humanhours.OrgStore] {
 				k.Fatalf("UpdateOrg in another goroutine: %v", err)
 			}
 			k.equal("the org", k.org(stores[0], "acme"), humanhours.Org{ID: "acme", Version: 2, Plan: "pro", Currency: "USD"})
-			history, err := other.History(ctx, "acme")
+			history, err := other.History(ctx, humanhours.HistoryQuery{Org: "acme"})
 			if err != nil || len(history) != 2 {
 				k.Fatalf("%d lines of history, want 2 (error %v)", len(history), err)
 			}

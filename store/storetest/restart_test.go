@@ -44,8 +44,8 @@ func (uncounted) Usage(context.Context, string, humanhours.Month) (int64, error)
 // lastOnly finds the last line of a history.
 type lastOnly struct{ undead }
 
-func (s lastOnly) History(ctx context.Context, id string) ([]humanhours.Change, error) {
-	changes, err := s.undead.History(ctx, id)
+func (s lastOnly) History(ctx context.Context, q humanhours.HistoryQuery) ([]humanhours.Change, error) {
+	changes, err := s.undead.History(ctx, q)
 	return changes[max(0, len(changes)-1):], err
 }
 
