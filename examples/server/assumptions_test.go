@@ -52,6 +52,11 @@ func TestOverrideOfANewcomer(t *testing.T) {
 	check()
 	status, _ = s.call(t, http.MethodGet, "/admin/keys", key, "")
 	require.Equal(t, http.StatusNotFound, status, "keys are not managed over HTTP unless that is asked for")
+	_, answer = s.call(t, http.MethodGet, "/v1/history", key, "")
+	require.Contains(t, answer, `"key_id":null,"subject":"plan","old":null,"new":"pro","reason":"first start"`)
+	status, answer = s.call(t, http.MethodGet, "/v1//org", key, "")
+	require.Equal(t, http.StatusNotFound, status, "an unclean path is not redirected")
+	require.Contains(t, answer, "not_found")
 	require.NoError(t, s.stop())
 	s = startAt(t, "-db", db)
 	check()
@@ -119,5 +124,17 @@ func TestAdminOverHTTP(t *testing.T) {
 	require.NoError(t, os.WriteFile(file, []byte("short"), 0o600))
 	for name, want := range map[string]string{file: "at least 32 characters", file + "-missing": "cannot read the file of -admin-token-file"} {
 		require.ErrorContains(t, run(t.Context(), []string{"-db", inMemory, "-addr", "127.0.0.1:0", "-admin-token-file", name}, io.Discard, io.Discard), want)
+	}
+}
+
+// TestOrgsFileIsInTheHistory under the names that the API has for the same settings.
+func TestOrgsFileIsInTheHistory(t *testing.T) {
+	s := start(t, "-orgs", writeOrgs(t, `{"orgs":[{"id":"acme","plan":"pro","currency":"USD","hourly_rate":60.5,"keys":["`+key1+`"]}]}`))
+	_, answer := s.call(t, http.MethodGet, "/v1/history", key1, "")
+	for _, line := range []string{
+		`"subject":"default_hourly_rate","old":null,"new":"60.5","reason":"orgs file"`, `"subject":"currency","old":"EUR","new":"USD"`,
+		`"subject":"plan","old":null,"new":"pro"`,
+	} {
+		require.Contains(t, answer, line)
 	}
 }

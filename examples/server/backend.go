@@ -59,8 +59,8 @@ type backend struct {
 	hasKeys func(context.Context) (bool, error)
 }
 
-// openBackend opens what the flags name.
-func openBackend(ctx context.Context, w where, logger *slog.Logger) (*backend, error) {
+// openBackend opens what the flags name, and upgrades a file of an older release if it may.
+func openBackend(ctx context.Context, w where, upgrade bool, logger *slog.Logger) (*backend, error) {
 	db := w.db
 	switch {
 	case w.redis != "":
@@ -77,7 +77,7 @@ func openBackend(ctx context.Context, w where, logger *slog.Logger) (*backend, e
 	if err != nil {
 		file = db
 	}
-	s, err := sqlite.Open(db, sqlite.Config{Logger: logger})
+	s, err := sqlite.Open(db, sqlite.Config{NoUpgrade: !upgrade, Logger: logger})
 	if err != nil {
 		return nil, err
 	}

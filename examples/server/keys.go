@@ -80,7 +80,7 @@ func runKeys(ctx context.Context, args []string, stdout, stderr io.Writer) error
 		return err
 	}
 
-	b, err := openBackend(ctx, w, slog.New(slog.NewTextHandler(stderr, nil)))
+	b, err := openBackend(ctx, w, false, slog.New(slog.NewTextHandler(stderr, nil)))
 	if err != nil {
 		return err
 	}

@@ -35,6 +35,7 @@ import (
 	"net/http"
 	"os"
 	"os/signal"
+	"strings"
 	"syscall"
 	"time"
 
@@ -104,7 +105,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 		return fmt.Errorf("cannot listen on %s: %w; choose another address with -addr", *addr, err)
 	}
 	defer listener.Close()
-	b, err := openBackend(ctx, w, logger)
+	b, err := openBackend(ctx, w, true, logger)
 	if err != nil {
 		return err
 	}
@@ -173,20 +174,26 @@ func runServer(
 		fmt.Fprintf(stdout, "  keys        as before; another one: %s\n", createCommand(id, b.create))
 	}
 
-	mux := http.NewServeMux()
-	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) {
-		w.Header().Set("Content-Type", "application/json")
-		_, _ = io.WriteString(w, `{"status":"ok"}`+"\n")
-	})
-	mux.Handle("/", api)
+	var admin http.Handler = api // which has no such endpoint, and says so
 	if adminToken != "" {
-		admin, err := httpadapter.NewAdmin(httpadapter.AdminConfig{Keys: keys, Authorize: adminOnly(adminToken), Logger: logger})
+		admin, err = httpadapter.NewAdmin(httpadapter.AdminConfig{Keys: keys, Authorize: adminOnly(adminToken), Logger: logger})
 		if err != nil {
 			return err
 		}
-		mux.Handle("/admin/", admin)
 	}
-	return serve(ctx, listener, mux, tracker, keys, logger)
+	// No ServeMux: that would redirect unclean paths, and a client would send its request and its key twice.
+	handler := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		switch {
+		case r.URL.Path == "/healthz":
+			w.Header().Set("Content-Type", "application/json")
+			_, _ = io.WriteString(w, `{"status":"ok"}`+"\n")
+		case strings.HasPrefix(r.URL.Path, "/admin/"):
+			admin.ServeHTTP(w, r)
+		default:
+			api.ServeHTTP(w, r)
+		}
+	})
+	return serve(ctx, listener, handler, tracker, keys, logger)
 }
 
 // defaultDB is the database of a server that was started without -db, in the working folder.
@@ -198,10 +205,11 @@ const firstOrgID = "first-org"
 // firstOrg makes the org of a newcomer, with a key. An org that is there already keeps its plan.
 func firstOrg(ctx context.Context, tracker *humanhours.Tracker, keys *humanhours.Keys) (humanhours.Org, humanhours.Secret, error) {
 	org, err := tracker.UpdateOrg(ctx, firstOrgID, func(org *humanhours.Org) ([]humanhours.Change, error) {
-		if org.Version == 0 || org.Plan == "" {
-			org.Plan = "pro"
+		if org.Version > 0 && org.Plan != "" {
+			return nil, nil
 		}
-		return nil, nil
+		entry := orgEntry{Plan: "pro", by: "first start"}
+		return entry.update(org)
 	})
 	if err != nil {
 		return humanhours.Org{}, humanhours.Secret{}, errors.New(message(err))

@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -143,6 +144,9 @@ func message(err error) string {
 		if e.Code == humanhours.CodeUnavailable && e.Err != nil {
 			return e.Message + ": " + e.Err.Error()
 		}
+		if e.Hint != "" {
+			return e.Message + ". " + e.Hint
+		}
 		return e.Message
 	}
 	return err.Error()
@@ -186,7 +190,7 @@ func (o *orgEntry) update(org *humanhours.Org) ([]humanhours.Change, error) {
 		org.Plan = o.Plan
 	}
 	if o.Currency != "" && o.Currency != org.Currency {
-		set("currency", org.Currency, o.Currency)
+		set("currency", cmp.Or(org.Currency, humanhours.DefaultCurrency), o.Currency)
 		org.Currency = o.Currency
 	}
 	if o.HourlyRate.Valid && (!org.HourlyRate.Valid || !o.HourlyRate.Decimal.Equal(org.HourlyRate.Decimal)) {
@@ -194,7 +198,7 @@ func (o *orgEntry) update(org *humanhours.Org) ([]humanhours.Change, error) {
 		if org.HourlyRate.Valid {
 			old = org.HourlyRate.Decimal.String()
 		}
-		set("hourly_rate", old, o.HourlyRate.Decimal.String())
+		set("default_hourly_rate", old, o.HourlyRate.Decimal.String())
 		org.HourlyRate = o.HourlyRate
 	}
 	if len(changes) == 0 && org.Version > 0 {

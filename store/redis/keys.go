@@ -18,7 +18,7 @@ import (
 )
 
 // All API keys are in one hash slot: an id belongs to no org until it is looked up, and an id and the list of its org are
-// written in one step. They are few, and a Tracker remembers them. "#" is in no tag of an org.
+// written in one step. They are few, and Keys remembers them. "#" is in no tag of an org.
 const (
 	apiKeysTag = "{#keys}"
 	apiKeys    = ":k"  // hash: id -> key, and what happened to it

@@ -38,7 +38,7 @@ func look(ctx context.Context, q queryer) (s standing, err error) {
 }
 
 // check refuses a database that is not ours to write to; newest is the version that this release makes.
-func (s standing) check(name string, newest int) error {
+func (s standing) check(name string, newest int, upgrade bool) error {
 	switch {
 	case s.application == 0 && s.version == 0 && s.objects == 0:
 		return nil // nobody's
@@ -46,6 +46,9 @@ func (s standing) check(name string, newest int) error {
 		return fmt.Errorf("sqlite: %s belongs to another application; it is left as it is", name)
 	case s.version > int64(newest):
 		return fmt.Errorf("sqlite: %s was written by a newer release (schema version %d, this release knows up to %d); it is left as it is",
+			name, s.version, newest)
+	case s.version < int64(newest) && !upgrade:
+		return fmt.Errorf("sqlite: %s is of an older release (schema version %d, this release makes %d); the server of this release upgrades it when it starts, once those of the older one have been stopped",
 			name, s.version, newest)
 	}
 	return nil
@@ -62,7 +65,7 @@ func inspect(path string, cfg Config, newest int) error {
 	if err != nil {
 		return err
 	}
-	return found.check(path, newest)
+	return found.check(path, newest, !cfg.NoUpgrade)
 }
 
 // lookAt looks at a file through a connection of its own, in a mode of SQLite's URIs.
@@ -90,7 +93,7 @@ func (s *Store) current(ctx context.Context) (bool, error) {
 	if err != nil {
 		return false, err
 	}
-	if err := found.check(s.name, len(s.steps)); err != nil || found.version < int64(len(s.steps)) {
+	if err := found.check(s.name, len(s.steps), !s.cfg.NoUpgrade); err != nil || found.version < int64(len(s.steps)) {
 		return false, err
 	}
 	// A write of nothing. BEGIN IMMEDIATE would be a mere BEGIN on a file that is opened for reading only, as SQLite does when it must.
@@ -121,7 +124,7 @@ func (s *Store) migrate(ctx context.Context, w *writer) (from int64, err error) 
 		return 0, err
 	}
 	newest := len(s.steps)
-	if err := found.check(s.name, newest); err != nil || found.version == int64(newest) {
+	if err := found.check(s.name, newest, !s.cfg.NoUpgrade); err != nil || found.version == int64(newest) {
 		return found.version, err
 	}
 	for i, step := range s.steps[found.version:] {

@@ -187,6 +187,25 @@ func TestUpgrade(t *testing.T) {
 	}
 }
 
+// TestNoUpgrade: a tool leaves the file to the processes of the older release that serve it.
+func TestNoUpgrade(t *testing.T) {
+	path := thisRelease(t)
+	old := openRelease(t, path, steps(), nil)
+	_, err := openAt(path, Config{NoUpgrade: true}, nextRelease())
+	if err == nil || !strings.Contains(err.Error(), "is of an older release (schema version 3, this release makes 5); the server of this release upgrades it") {
+		t.Fatalf("error %v", err)
+	}
+	fill(t, old, events, 1)
+	closeAll(t, old)
+	for _, path := range []string{path, filepath.Join(t.TempDir(), "new.db")} { // of this release, and none yet
+		s, err := openAt(path, Config{NoUpgrade: true}, steps())
+		if err != nil {
+			t.Fatal(err)
+		}
+		closeAll(t, s)
+	}
+}
+
 func TestAnUpgradeThatFailsLeavesTheFile(t *testing.T) {
 	path := thisRelease(t)
 	before, err := os.ReadFile(path)
@@ -416,7 +435,7 @@ func TestAFileThatIsBeingMadeIsNotAnotherApplications(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := found.check(path, 1); err != nil {
+	if err := found.check(path, 1, true); err != nil {
 		t.Fatal(err)
 	}
 }

@@ -71,6 +71,9 @@ type Config struct {
 	// CheckpointPages is how many pages of 4 KiB the write-ahead log gathers before they are moved to the
 	// file. More is faster; fewer keeps the log smaller. Defaults to 16000 (64 MB).
 	CheckpointPages int
+	// NoUpgrade refuses a file of an older release instead of upgrading it, which would put processes of that release out of service: for
+	// tools that are used beside them. Defaults to upgrading.
+	NoUpgrade bool
 	// Logger hears of upgrades of the file and of connections that had to be given up. Defaults to slog.Default().
 	Logger *slog.Logger
 }
