@@ -45,7 +45,7 @@ func (t *Tracker) Agents(ctx context.Context, c Caller, test bool) ([]AgentEntry
 	}
 	seen, err := t.store.Agents(ctx, org.ID, test)
 	if err != nil {
-		return nil, unavailable("the store", err)
+		return nil, unread("the store", err)
 	}
 	byID := make(map[string]*AgentEntry, len(seen)+len(org.Agents))
 	for _, s := range seen {
@@ -63,7 +63,7 @@ func (t *Tracker) Agents(ctx context.Context, c Caller, test bool) ([]AgentEntry
 	q := EventQuery{Org: org.ID, From: now.Add(-AgentRecent).Add(time.Millisecond), To: now.Add(time.Millisecond)}
 	for event, err := range t.store.Events(ctx, q) {
 		if err != nil {
-			return nil, unavailable("the store", err)
+			return nil, unread("the store", err)
 		}
 		entry := byID[event.AgentID]
 		if event.Test != test || entry == nil { // nil: its first event came since

@@ -356,7 +356,7 @@ func (k *Keys) Rotate(ctx context.Context, id string) (APIKey, Secret, error) {
 }
 
 func noKey() error {
-	return &Error{Code: CodeNotFound, Message: "there is no key of that id", Field: "id"}
+	return &Error{Code: CodeNotFound, Message: "there is no key of that id", Field: "id", Hint: "The id is the 8 characters after hh_live_ or hh_test_."}
 }
 
 // Revoke ends a key. It takes effect here at once, and in other processes within their CacheTTL.
@@ -379,7 +379,7 @@ func (k *Keys) Revoke(ctx context.Context, id string) (APIKey, error) {
 func (k *Keys) List(ctx context.Context, org string) ([]APIKey, error) {
 	keys, err := k.store.Keys(ctx, org)
 	if err != nil {
-		return nil, unavailable("the key store", err)
+		return nil, unread("the key store", err)
 	}
 	return keys, nil
 }

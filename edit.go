@@ -35,7 +35,6 @@ func (t *Tracker) edit(ctx context.Context, c Caller, e Edit, need Features, f f
 	if len(id) > MaxOrgLength {
 		return Org{}, invalid("org", "must be at most 255 bytes")
 	}
-	at := t.now()
 	var seen Org
 	org, err := t.UpdateOrg(ctx, id, func(org *Org) ([]Change, error) {
 		if err := t.unlocked(org.Plan, need); err != nil {
@@ -48,7 +47,8 @@ func (t *Tracker) edit(ctx context.Context, c Caller, e Edit, need Features, f f
 				Hint:    "Read them again, and decide on what they are now.",
 			}
 		}
-		log := &changeLog{at: at, keyID: mend(c.KeyID), reason: e.Reason}
+		// The time of the try that is stored: so a history is in the order of its instants, as far as clocks agree.
+		log := &changeLog{at: t.now(), keyID: mend(c.KeyID), reason: e.Reason}
 		if err := f(org, log); err != nil {
 			return nil, err
 		}

@@ -1,11 +1,13 @@
 package httpadapter
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
 	"log/slog"
 	"net/http"
+	"strings"
 
 	"github.com/humanhours/humanhours-go"
 )
@@ -115,11 +117,17 @@ func (a *Admin) create(ctx context.Context, req request) (reply, error) {
 	if err := decodeObject(req.body, &w); err != nil {
 		return reply{}, err
 	}
+	// A misspelt "scopes" would make a key that may do everything.
+	strict := json.NewDecoder(bytes.NewReader(req.body))
+	strict.DisallowUnknownFields()
+	if err := strict.Decode(&w); err != nil {
+		return reply{}, invalid("", `the body has a field besides "org", "test" and "scopes"`)
+	}
 	switch {
 	case w.Org.fault != "":
 		return reply{}, invalid("org", "org "+w.Org.fault)
-	case w.Org.value == "" || len(w.Org.value) > humanhours.MaxOrgLength:
-		return reply{}, invalid("org", "org must be 1 to 255 bytes")
+	case strings.TrimSpace(w.Org.value) == "" || len(w.Org.value) > humanhours.MaxOrgLength:
+		return reply{}, invalid("org", "org must be 1 to 255 bytes and not blank")
 	}
 	test := false
 	switch string(w.Test) {

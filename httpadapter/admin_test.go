@@ -77,6 +77,7 @@ func TestAdminRefuses(t *testing.T) {
 	for body, field := range map[string]string{
 		`{}`: "org", `{"org":1}`: "org", `{"org":""}`: "org", `{"org":"` + strings.Repeat("x", 256) + `"}`: "org", `{"org":"a","test":1}`: "test",
 		`{"org":"a","scopes":[]}`: "scopes", `{"org":"a","scopes":["all"]}`: "scopes", `{"org":"a","scopes":"track:write"}`: "scopes", `[]`: "", ``: "",
+		`{"org":"  "}`: "org", `{"org":"a","scope":["track:write"]}`: "", `{"org":"a","tset":true}`: "",
 	} {
 		admin.do(http.MethodPost, "/admin/keys", body).refused(http.StatusUnprocessableEntity, humanhours.CodeValidation, field)
 	}

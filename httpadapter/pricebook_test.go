@@ -67,3 +67,13 @@ func TestRunOfCalls(t *testing.T) {
 	require.Equal(t, "0.6628503", got.text("agent_cost"))
 	require.Equal(t, `"estimated"`, got.text("cost_precision"))
 }
+
+// TestRehearsalsAreNotAmongTheUnpriced: they would hide what live runs lack.
+func TestRehearsalsAreNotAmongTheUnpriced(t *testing.T) {
+	s := newServer(t)
+	body := event("model", `"no/such-model"`, "tokens_in", "1")
+	s.track(body, as(s.newKey("acme", true, 0))).fields(http.StatusCreated)
+	require.Equal(t, "[]", s.do(http.MethodGet, "/v1/price-book", "").fields(http.StatusOK).text("unpriced"))
+	s.track(body).fields(http.StatusCreated)
+	require.Contains(t, s.do(http.MethodGet, "/v1/price-book", "").fields(http.StatusOK).text("unpriced"), `"no/such-model"`)
+}

@@ -26,7 +26,7 @@ func readBody(w http.ResponseWriter, r *http.Request, limit int64) ([]byte, erro
 	}
 	tooLarge := &humanhours.Error{
 		Code: humanhours.CodePayloadTooLarge, Message: fmt.Sprintf("the body is over %d bytes", limit),
-		Hint: "Send less metadata, or split the batch.",
+		Hint: "Send less: fewer events at once, or shorter texts.",
 	}
 	if r.ContentLength > limit {
 		return nil, tooLarge
