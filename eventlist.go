@@ -1,0 +1,159 @@
+package humanhours
+
+import (
+	"context"
+	"encoding/json"
+	"iter"
+	"time"
+)
+
+// Bounds of a page of events.
+const (
+	MaxEventPage     = 1000
+	DefaultEventPage = 100
+	// maxPageScan is how many events one page looks at: where few match, a page is short and says where to go on.
+	maxPageScan = 20_000
+)
+
+// EventListQuery asks for events of an org. Its zero value asks for the first page of all live ones, oldest first.
+type EventListQuery struct {
+	Period     string    // as of a ReportQuery
+	From, To   time.Time // on OccurredAt, [From, To); zero: no bound
+	Zone       *time.Location
+	Filter     ReportFilter
+	Test       bool   // the events of test keys, instead of those of live ones
+	Descending bool   // newest first
+	After      Cursor // where the page before ended; zero: at the start
+	Limit      int    // 1 to MaxEventPage; 0: DefaultEventPage
+}
+
+// EventPage is a page of events, by (OccurredAt, ID).
+type EventPage struct {
+	Events []Event
+	// Next is where the next page starts; zero: this was the last. A page may be short, and even empty, and still have a next one.
+	Next Cursor
+}
+
+// Event returns one event of the caller's org, or a CodeNotFound error.
+func (t *Tracker) Event(ctx context.Context, c Caller, id string) (Event, error) {
+	org, err := t.org(ctx, c)
+	if err != nil {
+		return Event{}, err
+	}
+	event, ok, err := t.store.Event(ctx, org.ID, id)
+	switch {
+	case err != nil:
+		return Event{}, unread("the store", err)
+	case !ok:
+		return Event{}, &Error{Code: CodeNotFound, Message: "there is no such event", Hint: "GET /v1/events lists them."}
+	}
+	return event, nil
+}
+
+// Events returns a page of the caller's org's events. Pages that follow one another have every event once that was there all the time.
+func (t *Tracker) Events(ctx context.Context, c Caller, q EventListQuery) (EventPage, error) {
+	if q.Limit < 0 || q.Limit > MaxEventPage {
+		return EventPage{}, invalid("limit", "must be 1 to "+string(appendGrouped(nil, MaxEventPage)))
+	}
+	if q.Limit == 0 {
+		q.Limit = DefaultEventPage
+	}
+	eq, matches, err := t.eventQuery(ctx, c, &q)
+	if err != nil {
+		return EventPage{}, err
+	}
+	var page EventPage
+	seen := 0
+	var last Cursor
+	for event, err := range t.store.Events(ctx, eq) {
+		switch {
+		case err != nil:
+			return EventPage{}, unread("the store", err)
+		case len(page.Events) == q.Limit || seen == maxPageScan: // there is more
+			page.Next = last
+			return page, nil
+		}
+		seen++
+		last = eq.CursorOf(&event)
+		ok, err := matches(&event)
+		if err != nil {
+			return EventPage{}, err
+		}
+		if ok {
+			page.Events = append(page.Events, event)
+		}
+	}
+	return page, nil
+}
+
+// Export yields all events that q asks for, whatever its Limit. Its plan must include reports. It ends with its first error, which is an *Error.
+func (t *Tracker) Export(ctx context.Context, c Caller, q EventListQuery) iter.Seq2[Event, error] {
+	return func(yield func(Event, error) bool) {
+		org, err := t.org(ctx, c)
+		if err == nil {
+			err = t.unlocked(org.Plan, FeatureReports)
+		}
+		if err != nil {
+			yield(Event{}, err)
+			return
+		}
+		eq, matches, err := t.eventQuery(ctx, c, &q)
+		if err != nil {
+			yield(Event{}, err)
+			return
+		}
+		for event, err := range t.store.Events(ctx, eq) {
+			if err != nil {
+				yield(Event{}, unread("the store", err))
+				return
+			}
+			ok, err := matches(&event)
+			if err != nil {
+				yield(Event{}, err)
+				return
+			}
+			if ok && !yield(event, nil) {
+				return
+			}
+		}
+	}
+}
+
+// eventQuery is q for a store, and what it leaves to be looked at.
+func (t *Tracker) eventQuery(ctx context.Context, c Caller, q *EventListQuery) (EventQuery, func(*Event) (bool, error), error) {
+	org, err := t.org(ctx, c)
+	if err != nil {
+		return EventQuery{}, nil, err
+	}
+	check := ReportQuery{From: q.From, To: q.To, Filter: q.Filter}
+	if err := check.validate(); err != nil {
+		return EventQuery{}, nil, err
+	}
+	from, to, err := resolvePeriod(q.Period, q.From, q.To, q.Zone, t.now())
+	if err != nil {
+		return EventQuery{}, nil, err
+	}
+	matches := func(e *Event) (bool, error) {
+		if e.Test != q.Test {
+			return false, nil
+		}
+		if len(q.Filter.Metadata) == 0 {
+			return q.Filter.matches(e, nil), nil
+		}
+		metadata, err := e.members()
+		return err == nil && q.Filter.matches(e, metadata), err
+	}
+	return EventQuery{Org: org.ID, From: from, To: to, Descending: q.Descending, After: q.After}, matches, nil
+}
+
+// members are those of the metadata.
+func (e *Event) members() (map[string]json.RawMessage, error) {
+	if e.Metadata == nil {
+		return nil, nil
+	}
+	var metadata map[string]json.RawMessage
+	if err := json.Unmarshal(e.Metadata, &metadata); err != nil {
+		return nil, &Error{Code: CodeInternal, Message: "the metadata of event " + e.ID + " is not valid", Err: err}
+	}
+	return metadata, nil
+}

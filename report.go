@@ -1,0 +1,632 @@
+package humanhours
+
+import (
+	"cmp"
+	"context"
+	"encoding/json"
+	"errors"
+	"iter"
+	"maps"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/shopspring/decimal"
+)
+
+// Bounds of a report.
+const (
+	MaxReportDimensions = 4                      // that a report is grouped by at once
+	MaxReportRows       = 10_000                 // of one report; Report.Truncated says that there were more
+	MaxReportRange      = 5*366*24*time.Hour + 1 // from ReportQuery.From to To: five years
+)
+
+// Dimension is what the rows of a report are grouped by.
+type Dimension string
+
+// The dimensions. MetadataDimension makes the others. Hours, days, weeks (ISO 8601) and months are those of ReportQuery.Zone.
+const (
+	ByAgent          Dimension = "agent"
+	ByTaskType       Dimension = "task_type"
+	ByCategory       Dimension = "category" // of the task type, as the org's catalogue has it now
+	ByModel          Dimension = "model"
+	ByOutcome        Dimension = "outcome"
+	ByBaselineSource Dimension = "baseline_source"
+	ByCostSource     Dimension = "cost_source"
+	ByClient         Dimension = "client" // metadata.client, else metadata.client_id
+	ByHour           Dimension = "hour"
+	ByDay            Dimension = "day"
+	ByWeek           Dimension = "week"
+	ByMonth          Dimension = "month"
+)
+
+const metadataPrefix = "metadata."
+
+// MetadataDimension groups by a member of the events' metadata: by strings, numbers and booleans. Events without it, or with something
+// else in it, are a group of their own.
+func MetadataDimension(key string) Dimension { return Dimension(metadataPrefix + key) }
+
+// metadataKey returns the key of a MetadataDimension.
+func (d Dimension) metadataKey() (string, bool) {
+	key, ok := strings.CutPrefix(string(d), metadataPrefix)
+	return key, ok && key != ""
+}
+
+func (d Dimension) valid() bool {
+	switch d {
+	case ByAgent, ByTaskType, ByCategory, ByModel, ByOutcome, ByBaselineSource, ByCostSource, ByClient, ByHour, ByDay, ByWeek, ByMonth:
+		return true
+	}
+	_, ok := d.metadataKey()
+	return ok
+}
+
+// ReportSort is the order of the rows of a report. Rows that it leaves equal are in the order of their dimensions.
+type ReportSort string
+
+// The orders. A "-" before one of them turns it round.
+const (
+	SortDimensions ReportSort = "" // by the values of the dimensions, then by currency
+	SortEvents     ReportSort = "events"
+	SortHours      ReportSort = "hours_saved"
+	SortCost       ReportSort = "cost_saved"
+	SortAgentCost  ReportSort = "agent_cost"
+	SortNet        ReportSort = "net_saved"
+)
+
+// ReportQuery asks for a report about the events of one org. Its zero value asks for the totals of all live events.
+type ReportQuery struct {
+	// Period is 24h, 7d, 30d, 90d, ytd or all instead of From and To: see Period. Empty: From and To.
+	Period string
+	// From and To bound OccurredAt, [From, To). Zero: no bound. At most five years apart if both are set.
+	From, To time.Time
+	// Filter leaves out events.
+	Filter ReportFilter
+	// GroupBy lists up to MaxReportDimensions dimensions, each once. Empty: one row for each currency.
+	GroupBy []Dimension
+	// Zone is where hours, days, weeks and months begin. Defaults to UTC.
+	Zone *time.Location
+	Sort ReportSort
+	// Top keeps that many rows of the order, 1 to MaxReportRows. 0: MaxReportRows. Totals are those of all rows.
+	Top int
+	// Test reports about the events of test keys, instead of those of live ones.
+	Test bool
+	// Range adds what the events would have saved at the low and at the high end of the evidence for their baselines.
+	Range bool
+}
+
+// ReportFilter keeps the events that match every one of its fields. An empty list matches all.
+type ReportFilter struct {
+	Agents, TaskTypes, Models []string  // any of these
+	Outcomes                  []Outcome // any of these
+	// Metadata keeps events whose metadata has one of these values under a key: the text of a string or of a boolean, or a number, however
+	// it is written.
+	Metadata map[string][]string
+}
+
+// Report is what a ReportQuery asked for. All sums are exact, and Totals are the sums of the events whatever they are grouped by.
+type Report struct {
+	From, To  time.Time // of the query, or of its period; zero: no bound
+	GroupBy   []Dimension
+	Range     bool        // of the query
+	Rows      []ReportRow // only where there are events
+	Totals    []ReportSums
+	Caveats   ReportCaveats
+	Truncated bool // there were more rows; Totals are those of all of them
+}
+
+// ReportRow is a group of events in one currency.
+type ReportRow struct {
+	Values []ReportValue // of ReportQuery.GroupBy, in that order
+	ReportSums
+}
+
+// ReportSums are sums of events in one currency. Amounts in different currencies are never added.
+type ReportSums struct {
+	Currency   string
+	Events     int64
+	HoursSaved decimal.Decimal
+	CostSaved  decimal.Decimal
+	AgentCost  decimal.Decimal // of the events that have one
+	NetSaved   decimal.Decimal // may be negative
+	// Conservative and Optimistic are set with ReportQuery.Range: what the same events save if a person needs as little, or as much, as the
+	// catalogue's evidence has it now. A baseline without a range (from the request, an override, a fallback) counts as it is.
+	Conservative, Optimistic *Savings
+}
+
+// Savings are sums of what events save.
+type Savings struct {
+	HoursSaved, CostSaved, NetSaved decimal.Decimal
+}
+
+// ReportCaveats is what a reader of a report should know.
+type ReportCaveats struct {
+	Failures       int64    // of the counted events: they save nothing and cost what they cost
+	Unpriced       int64    // of the counted events: their agent cost is not known, and counts as 0
+	UnpricedModels []string // their models, sorted, the first 100
+	LeftOut        int64    // events of test keys that match but for that; 0 in a report about those
+}
+
+// ReportValue is the value that a group has in one dimension. It is comparable.
+type ReportValue struct {
+	Text string
+	Kind ReportValueKind
+}
+
+// ReportValueKind is what a ReportValue is.
+type ReportValueKind uint8
+
+// The kinds, in the order in which they are sorted.
+const (
+	MissingValue ReportValueKind = iota // the events have none
+	BoolValue                           // Text is true or false
+	NumberValue                         // Text is a number of JSON
+	TextValue
+)
+
+func textValue(s string) ReportValue {
+	if s == "" {
+		return ReportValue{}
+	}
+	return ReportValue{Text: s, Kind: TextValue}
+}
+
+// AppendJSON appends v as a JSON value: null if it is missing.
+func (v ReportValue) AppendJSON(dst []byte) []byte {
+	switch v.Kind {
+	case MissingValue:
+		return append(dst, "null"...)
+	case TextValue:
+		return appendString(dst, v.Text)
+	}
+	return append(dst, v.Text...)
+}
+
+// Compare orders by kind, then by text; numbers by their value.
+func (v ReportValue) Compare(o ReportValue) int {
+	if v.Kind != o.Kind || v.Kind != NumberValue {
+		return cmp.Or(cmp.Compare(v.Kind, o.Kind), strings.Compare(v.Text, o.Text))
+	}
+	a, errA := decimal.NewFromString(v.Text)
+	b, errB := decimal.NewFromString(o.Text)
+	if errA != nil || errB != nil || !moderate(a) || !moderate(b) {
+		return strings.Compare(v.Text, o.Text)
+	}
+	return a.Cmp(b)
+}
+
+// moderate reports whether arithmetic on a number of unknown origin ends soon.
+func moderate(d decimal.Decimal) bool { return -100 <= d.Exponent() && d.Exponent() <= 100 }
+
+// validate names the first field that is wrong, by its name over HTTP.
+func (q *ReportQuery) validate() error {
+	if len(q.GroupBy) > MaxReportDimensions {
+		return invalid("group_by", "must have at most "+strconv.Itoa(MaxReportDimensions)+" dimensions")
+	}
+	for i, d := range q.GroupBy {
+		switch {
+		case !d.valid():
+			e := invalid("group_by", "has an unknown dimension "+strconv.Quote(string(d)))
+			e.Hint = "Use agent, task_type, category, model, outcome, baseline_source, cost_source, client, hour, day, week, month or metadata.<key>."
+			return e
+		case slices.Contains(q.GroupBy[:i], d):
+			return invalid("group_by", "has "+string(d)+" twice")
+		}
+	}
+	name, down := strings.CutPrefix(string(q.Sort), "-")
+	switch by := ReportSort(name); {
+	case by == SortDimensions && !down:
+	case slices.Contains([]ReportSort{SortEvents, SortHours, SortCost, SortAgentCost, SortNet}, by):
+	default:
+		return invalid("sort", "must be events, hours_saved, cost_saved, agent_cost or net_saved, or one of them with a - before it")
+	}
+	switch {
+	case q.Top < 0 || q.Top > MaxReportRows:
+		return invalid("top", "must be 1 to "+string(appendGrouped(nil, MaxReportRows)))
+	case !q.From.IsZero() && (q.From.UTC().Year() < 1 || q.From.UTC().Year() > 9999):
+		return invalid("from", "must be in the years 1 to 9999, in UTC")
+	case !q.To.IsZero() && (q.To.UTC().Year() < 1 || q.To.UTC().Year() > 9999):
+		return invalid("to", "must be in the years 1 to 9999, in UTC")
+	case !q.From.IsZero() && !q.To.IsZero() && q.To.Before(q.From):
+		return invalid("to", "must not be before from")
+	case !q.From.IsZero() && !q.To.IsZero() && q.To.Sub(q.From) > MaxReportRange:
+		return invalid("from", "must be at most five years before to")
+	}
+	for _, o := range q.Filter.Outcomes {
+		if !o.Valid() {
+			return invalid("outcome", ruleOutcome)
+		}
+	}
+	return nil
+}
+
+// Report aggregates the events of the caller's org. Its plan must include reports.
+func (t *Tracker) Report(ctx context.Context, c Caller, q ReportQuery) (Report, error) {
+	return t.report(ctx, c, q, MaxReportRows)
+}
+
+// report is Report with up to most rows.
+func (t *Tracker) report(ctx context.Context, c Caller, q ReportQuery, most int) (Report, error) {
+	org, err := t.org(ctx, c)
+	if err != nil {
+		return Report{}, err
+	}
+	if err := t.unlocked(org.Plan, FeatureReports); err != nil {
+		return Report{}, err
+	}
+	if err := q.validate(); err != nil {
+		return Report{}, err
+	}
+	if q.From, q.To, err = resolvePeriod(q.Period, q.From, q.To, q.Zone, t.now()); err != nil {
+		return Report{}, err
+	}
+	r := newReporter(q, most, &org.Org)
+	events := t.store.Events(ctx, EventQuery{Org: org.ID, From: q.From, To: q.To})
+	if err := r.addAll(events); err != nil {
+		var e *Error
+		if errors.As(err, &e) {
+			return Report{}, err
+		}
+		return Report{}, unread("the store", err)
+	}
+	return r.report(), nil
+}
+
+// category is that of a task type as the org's catalogue has it now; empty if it has none.
+func (o *Org) category(key string) string {
+	if tt, ok := builtins()[key]; ok {
+		return tt.Category
+	}
+	return o.TaskTypes[key].Category
+}
+
+// reporter aggregates a stream of events.
+type reporter struct {
+	q        ReportQuery
+	org      *Org // for its catalogue
+	zone     *time.Location
+	metadata bool // some dimension or filter looks into it
+
+	rows     map[string]*reportGroup
+	most     int           // rows of the report
+	bound    []ReportValue // rows behind this one are dropped, if there is one
+	key      []byte        // of the event that is being added
+	values   []ReportValue
+	totals   map[string]*reportSum
+	caveats  ReportCaveats
+	unpriced map[string]bool
+	dropped  bool // rows
+}
+
+type reportGroup struct {
+	values   []ReportValue
+	currency string
+	reportSum
+}
+
+func newReporter(q ReportQuery, most int, org *Org) *reporter {
+	r := &reporter{
+		q: q, most: most, org: org, zone: q.Zone, metadata: len(q.Filter.Metadata) > 0,
+		rows: make(map[string]*reportGroup), totals: make(map[string]*reportSum), unpriced: make(map[string]bool),
+		values: make([]ReportValue, len(q.GroupBy)),
+	}
+	if r.zone == nil {
+		r.zone = time.UTC
+	}
+	if q.Top > 0 {
+		r.most = q.Top
+	}
+	for _, d := range q.GroupBy {
+		_, ok := d.metadataKey()
+		r.metadata = r.metadata || ok || d == ByClient
+	}
+	return r
+}
+
+func (r *reporter) addAll(events iter.Seq2[Event, error]) error {
+	for e, err := range events {
+		if err != nil {
+			return err
+		}
+		if err := r.add(&e); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// maxUnpricedModels bounds ReportCaveats.UnpricedModels.
+const maxUnpricedModels = 100
+
+func (r *reporter) add(e *Event) error {
+	var metadata map[string]json.RawMessage
+	if r.metadata {
+		var err error
+		if metadata, err = e.members(); err != nil {
+			return err
+		}
+	}
+	if !r.q.Filter.matches(e, metadata) {
+		return nil
+	}
+	if e.Test != r.q.Test {
+		if e.Test {
+			r.caveats.LeftOut++
+		}
+		return nil
+	}
+	if e.Outcome == OutcomeFailure {
+		r.caveats.Failures++
+	}
+	if !e.AgentCost.Valid {
+		r.caveats.Unpriced++
+		model := e.Model
+		if e.Cost.UnpricedModel != "" {
+			model = e.Cost.UnpricedModel
+		}
+		if model != "" && len(r.unpriced) < maxUnpricedModels {
+			r.unpriced[model] = true
+		}
+	}
+	r.key = r.key[:0]
+	for i, d := range r.q.GroupBy {
+		v := r.value(d, e, metadata)
+		r.values[i] = v
+		r.key = append(r.key, byte(v.Kind))
+		r.key = strconv.AppendInt(r.key, int64(len(v.Text)), 10)
+		r.key = append(append(r.key, ':'), v.Text...)
+	}
+	r.key = append(r.key, e.Currency...)
+	total := r.totals[e.Currency]
+	if total == nil {
+		total = &reportSum{}
+		r.totals[e.Currency] = total
+	}
+	var low, high ROI
+	if r.q.Range {
+		low, high = r.org.savingsRange(e)
+	}
+	total.add(e, &low, &high)
+	group := r.rows[string(r.key)]
+	if group == nil {
+		if r.bound != nil && compareValues(r.values, r.bound) > 0 {
+			r.dropped = true
+			return nil
+		}
+		if err := r.makeRoom(); err != nil {
+			return err
+		}
+		group = &reportGroup{values: slices.Clone(r.values), currency: e.Currency}
+		r.rows[string(r.key)] = group
+	}
+	group.add(e, &low, &high)
+	return nil
+}
+
+// savingsRange is what an event saves at both ends of the evidence for its baseline.
+func (o *Org) savingsRange(e *Event) (low, high ROI) {
+	least, most := e.Baseline.Minutes, e.Baseline.Minutes
+	var tt TaskType
+	switch e.Baseline.Source {
+	case BaselineBuiltin:
+		tt = builtins()[e.TaskType]
+	case BaselineCustom:
+		tt = o.TaskTypes[e.TaskType]
+	}
+	// The catalogue may have changed since: what the event was computed from is in its range in any case.
+	if tt.LowMinutes.Valid {
+		least = decimal.Min(least, tt.LowMinutes.Decimal)
+	}
+	if tt.HighMinutes.Valid {
+		most = decimal.Max(most, tt.HighMinutes.Decimal)
+	}
+	roi := func(minutes decimal.Decimal) ROI {
+		return computeROI(minutes, e.AgentDuration.Decimal, e.HourlyRate.Amount, e.AgentCost, e.Credited, e.Scale)
+	}
+	return roi(least), roi(most)
+}
+
+// maxReportGroups is how many groups are kept in memory. That is enough to sort any report that somebody reads.
+const maxReportGroups = 10 * MaxReportRows
+
+// makeRoom keeps the groups few enough for one more. In the order of the dimensions it is known which will not be among the first, whatever
+// comes; in the order of sums it is not.
+func (r *reporter) makeRoom() error {
+	if len(r.rows) < max(maxReportGroups, 2*r.most) {
+		return nil
+	}
+	if r.q.Sort != SortDimensions {
+		e := invalid("group_by", "makes more than "+string(appendGrouped(nil, maxReportGroups))+" groups, too many to sort by a sum")
+		e.Hint = "Sort by the dimensions, or take a shorter period, a filter or fewer dimensions."
+		return e
+	}
+	groups := slices.SortedFunc(maps.Values(r.rows), func(a, b *reportGroup) int {
+		return cmp.Or(compareValues(a.values, b.values), strings.Compare(a.currency, b.currency))
+	})
+	last := groups[r.most] // one more than the report has: so it knows that there are more
+	r.bound, r.dropped = last.values, true
+	maps.DeleteFunc(r.rows, func(_ string, g *reportGroup) bool { return compareValues(g.values, r.bound) > 0 })
+	return nil
+}
+
+func compareValues(a, b []ReportValue) int { return slices.CompareFunc(a, b, ReportValue.Compare) }
+
+// value is what an event has in a dimension.
+func (r *reporter) value(d Dimension, e *Event, metadata map[string]json.RawMessage) ReportValue {
+	switch d {
+	case ByAgent:
+		return textValue(e.AgentID)
+	case ByTaskType:
+		return textValue(e.TaskType)
+	case ByCategory:
+		return textValue(r.org.category(e.TaskType))
+	case ByModel:
+		return textValue(e.Model)
+	case ByOutcome:
+		return textValue(string(e.Outcome))
+	case ByBaselineSource:
+		return textValue(string(e.Baseline.Source))
+	case ByCostSource:
+		return textValue(string(e.Cost.Source))
+	case ByClient:
+		if v := metadataValue(metadata["client"]); v.Kind != MissingValue {
+			return v
+		}
+		return metadataValue(metadata["client_id"])
+	case ByHour, ByDay, ByWeek, ByMonth:
+		return textValue(calendarUnit(d, e.OccurredAt.In(r.zone)))
+	}
+	key, _ := d.metadataKey()
+	return metadataValue(metadata[key])
+}
+
+// calendarUnit names the hour, day, week or month that an instant is in, in its zone. An hour has the offset, because an hour that a clock
+// goes through twice is two.
+func calendarUnit(d Dimension, local time.Time) string {
+	switch d {
+	case ByHour:
+		return local.Format("2006-01-02T15:00:00Z07:00")
+	case ByDay:
+		return local.Format(time.DateOnly)
+	case ByWeek:
+		year, week := local.ISOWeek()
+		return strconv.Itoa(year) + "-W" + string([]byte{byte('0' + week/10), byte('0' + week%10)})
+	}
+	return local.Format("2006-01")
+}
+
+// metadataValue is a member of metadata as a value.
+func metadataValue(raw json.RawMessage) ReportValue {
+	if len(raw) == 0 {
+		return ReportValue{}
+	}
+	switch c := raw[0]; {
+	case c == '"':
+		var s string
+		if json.Unmarshal(raw, &s) == nil {
+			return ReportValue{Text: s, Kind: TextValue} // also the empty one
+		}
+	case c == 't' || c == 'f':
+		return ReportValue{Text: string(raw), Kind: BoolValue}
+	case c == '-' || c >= '0' && c <= '9':
+		return ReportValue{Text: canonical(string(raw)), Kind: NumberValue}
+	}
+	return ReportValue{}
+}
+
+// canonical writes a number in one way however it came: 4, 4.0 and 4e0 are one value. Numbers far from any that people write stay as they are.
+func canonical(number string) string {
+	const longest = 64
+	d, err := decimal.NewFromString(number)
+	if err != nil || len(number) > longest || !moderate(d) {
+		return number
+	}
+	return string(AppendDecimal(nil, d))
+}
+
+func (f *ReportFilter) matches(e *Event, metadata map[string]json.RawMessage) bool {
+	if !oneOf(f.Agents, e.AgentID) || !oneOf(f.TaskTypes, e.TaskType) || !oneOf(f.Models, e.Model) || !oneOf(f.Outcomes, e.Outcome) {
+		return false
+	}
+	for key, wanted := range f.Metadata {
+		v := metadataValue(metadata[key])
+		if v.Kind == MissingValue {
+			return false
+		}
+		if !slices.ContainsFunc(wanted, func(text string) bool { return v.Text == text || v.Kind == NumberValue && v.Text == canonical(text) }) {
+			return false
+		}
+	}
+	return true
+}
+
+func oneOf[T comparable](list []T, v T) bool { return len(list) == 0 || slices.Contains(list, v) }
+
+// reportSum adds events up.
+type reportSum struct {
+	events                      int64
+	hours, cost, agentCost, net Sum
+	low, high                   savingsSum
+}
+
+type savingsSum struct{ hours, cost, net Sum }
+
+func (s *savingsSum) add(roi *ROI) {
+	s.hours.Add(roi.HoursSaved)
+	s.cost.Add(roi.CostSaved)
+	s.net.Add(roi.NetSaved)
+}
+
+func (s *savingsSum) savings() *Savings {
+	return &Savings{HoursSaved: s.hours.Decimal(), CostSaved: s.cost.Decimal(), NetSaved: s.net.Decimal()}
+}
+
+// add adds an event, and what it saves at both ends of the evidence.
+func (s *reportSum) add(e *Event, low, high *ROI) {
+	s.events++
+	s.hours.Add(e.HoursSaved)
+	s.cost.Add(e.CostSaved)
+	if e.AgentCost.Valid {
+		s.agentCost.Add(e.AgentCost.Decimal)
+	}
+	s.net.Add(e.NetSaved)
+	s.low.add(low)
+	s.high.add(high)
+}
+
+func (r *reporter) sums(s *reportSum, currency string) ReportSums {
+	sums := ReportSums{
+		Currency: currency, Events: s.events,
+		HoursSaved: s.hours.Decimal(), CostSaved: s.cost.Decimal(), AgentCost: s.agentCost.Decimal(), NetSaved: s.net.Decimal(),
+	}
+	if r.q.Range {
+		sums.Conservative, sums.Optimistic = s.low.savings(), s.high.savings()
+	}
+	return sums
+}
+
+func (r *reporter) report() Report {
+	report := Report{From: r.q.From, To: r.q.To, GroupBy: r.q.GroupBy, Range: r.q.Range, Caveats: r.caveats, Rows: make([]ReportRow, 0, len(r.rows))}
+	for _, group := range r.rows {
+		report.Rows = append(report.Rows, ReportRow{Values: group.values, ReportSums: r.sums(&group.reportSum, group.currency)})
+	}
+	for currency, total := range r.totals {
+		report.Totals = append(report.Totals, r.sums(total, currency))
+	}
+	slices.SortFunc(report.Totals, func(a, b ReportSums) int { return strings.Compare(a.Currency, b.Currency) })
+	for model := range r.unpriced {
+		report.Caveats.UnpricedModels = append(report.Caveats.UnpricedModels, model)
+	}
+	slices.Sort(report.Caveats.UnpricedModels)
+	report.order(r.q.Sort)
+	if len(report.Rows) > r.most || r.dropped {
+		report.Truncated = r.q.Top == 0
+		report.Rows = slices.Clip(report.Rows[:min(r.most, len(report.Rows))])
+	}
+	return report
+}
+
+// order sorts the rows.
+func (r *Report) order(by ReportSort) {
+	name, down := strings.CutPrefix(string(by), "-")
+	slices.SortFunc(r.Rows, func(a, b ReportRow) int {
+		c := 0
+		switch ReportSort(name) {
+		case SortEvents:
+			c = cmp.Compare(a.Events, b.Events)
+		case SortHours:
+			c = a.HoursSaved.Cmp(b.HoursSaved)
+		case SortCost:
+			c = a.CostSaved.Cmp(b.CostSaved)
+		case SortAgentCost:
+			c = a.AgentCost.Cmp(b.AgentCost)
+		case SortNet:
+			c = a.NetSaved.Cmp(b.NetSaved)
+		}
+		if down {
+			c = -c
+		}
+		return cmp.Or(c, compareValues(a.Values, b.Values), strings.Compare(a.Currency, b.Currency))
+	})
+}
