@@ -3,6 +3,7 @@ package httpadapter_test
 import (
 	"encoding/json"
 	"net/http"
+	"regexp"
 	"strconv"
 	"strings"
 	"testing"
@@ -348,6 +349,18 @@ func TestOpenAPIIsServed(t *testing.T) {
 		require.Equal(t, "application/yaml", a.header.Get("Content-Type"))
 		require.NotEmpty(t, a.header.Get("X-Request-Id"))
 	}
+}
+
+// TestEveryRouteIsDocumented: also one that no test asks for.
+func TestEveryRouteIsDocumented(t *testing.T) {
+	_, paths, found := strings.Cut(docs.OpenAPI, "\npaths:\n")
+	require.True(t, found)
+	paths, _, _ = strings.Cut(paths, "\ncomponents:\n")
+	var documented []string
+	for _, path := range regexp.MustCompile(`(?m)^  (/\S+):$`).FindAllStringSubmatch(paths, -1) {
+		documented = append(documented, path[1])
+	}
+	require.ElementsMatch(t, documented, newServer(t).Handler.(*httpadapter.API).Routes())
 }
 
 // TestOneByOne: each endpoint can be mounted in another router, which says what the path held.

@@ -1,4 +1,12 @@
 package httpadapter
 
+import (
+	"maps"
+	"slices"
+)
+
 // DecodeTrack is what the fuzz test attacks.
 var DecodeTrack = decodeTrack
+
+// Routes are the paths that the API serves, behind its prefixes.
+func (a *API) Routes() []string { return slices.Sorted(maps.Keys(a.routes())) }

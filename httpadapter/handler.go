@@ -11,6 +11,7 @@ import (
 	"context"
 	"crypto/rand"
 	"errors"
+	"io"
 	"log/slog"
 	"net/http"
 	"path"
@@ -84,22 +85,39 @@ func New(tracker *humanhours.Tracker, cfg Config) (*API, error) {
 		}
 		return caller, tracker.Admit(r.Context(), caller, need)
 	}
-	for _, prefix := range []string{"/v1", "/api/v1"} {
-		a.mux.HandleFunc(prefix+"/track", a.Track)
-		a.mux.HandleFunc(prefix+"/track/batch", a.TrackBatch)
-		a.mux.HandleFunc(prefix+"/task-types", a.TaskTypes)
-		a.mux.HandleFunc(prefix+"/task-types/{key}", a.TaskType)
-		a.mux.HandleFunc(prefix+"/task-types/{key}/restore", a.RestoreTaskType)
-		a.mux.HandleFunc(prefix+"/task-types/{key}/override", a.Override)
-		a.mux.HandleFunc(prefix+"/agents", a.Agents)
-		a.mux.HandleFunc(prefix+"/agents/{id}", a.Agent)
-		a.mux.HandleFunc(prefix+"/org", a.Org)
-		a.mux.HandleFunc(prefix+"/history", a.History)
-		a.mux.HandleFunc(prefix+"/price-book", a.PriceBook)
-		a.mux.HandleFunc(prefix+"/openapi.yaml", a.OpenAPI)
+	for path, handler := range a.routes() {
+		for _, prefix := range []string{"/v1", "/api/v1"} {
+			a.mux.HandleFunc(prefix+path, handler)
+		}
 	}
 	a.mux.HandleFunc("/", a.notFound)
 	return a, nil
+}
+
+// routes are all endpoints by their paths.
+func (a *API) routes() map[string]http.HandlerFunc {
+	return map[string]http.HandlerFunc{
+		"/track":                     a.Track,
+		"/track/batch":               a.TrackBatch,
+		"/task-types":                a.TaskTypes,
+		"/task-types/{key}":          a.TaskType,
+		"/task-types/{key}/restore":  a.RestoreTaskType,
+		"/task-types/{key}/override": a.Override,
+		"/agents":                    a.Agents,
+		"/agents/{id}":               a.Agent,
+		"/org":                       a.Org,
+		"/history":                   a.History,
+		"/price-book":                a.PriceBook,
+		"/reports/summary":           a.Summary,
+		"/reports/time-saved":        a.TimeSaved,
+		"/reports/cost-saved":        a.CostSaved,
+		"/reports/leaderboard":       a.Leaderboard,
+		"/reports/usage":             a.Usage,
+		"/reports/export":            a.Export,
+		"/events":                    a.Events,
+		"/events/{id}":               a.Event,
+		"/openapi.yaml":              a.OpenAPI,
+	}
 }
 
 // ServeHTTP implements http.Handler.
@@ -176,6 +194,41 @@ func (a *API) PriceBook(w http.ResponseWriter, r *http.Request) {
 	a.serve(w, r, methods{http.MethodGet: {run: a.priceBook}})
 }
 
+// Summary serves GET /v1/reports/summary: one page about a period.
+func (a *API) Summary(w http.ResponseWriter, r *http.Request) { a.serve(w, r, reading(a.summary)) }
+
+// TimeSaved serves GET /v1/reports/time-saved: groups of events by the hours that they saved.
+func (a *API) TimeSaved(w http.ResponseWriter, r *http.Request) {
+	a.serve(w, r, reading(a.ranked("-"+humanhours.SortHours)))
+}
+
+// CostSaved serves GET /v1/reports/cost-saved: groups of events by the money that they saved.
+func (a *API) CostSaved(w http.ResponseWriter, r *http.Request) {
+	a.serve(w, r, reading(a.ranked("-"+humanhours.SortCost)))
+}
+
+// Leaderboard serves GET /v1/reports/leaderboard: the ten groups of events with the most of a metric.
+func (a *API) Leaderboard(w http.ResponseWriter, r *http.Request) {
+	a.serve(w, r, reading(a.leaderboard))
+}
+
+// Usage serves GET /v1/reports/usage: what the org has used of its plan this month.
+func (a *API) Usage(w http.ResponseWriter, r *http.Request) { a.serve(w, r, reading(a.usage)) }
+
+// Export serves GET /v1/reports/export: the events of a period as CSV, however many there are.
+func (a *API) Export(w http.ResponseWriter, r *http.Request) { a.serve(w, r, reading(a.export)) }
+
+// Events serves GET /v1/events: pages of events.
+func (a *API) Events(w http.ResponseWriter, r *http.Request) { a.serve(w, r, reading(a.events)) }
+
+// Event serves GET /v1/events/{id}, with the id in r.PathValue.
+func (a *API) Event(w http.ResponseWriter, r *http.Request) { a.serve(w, r, reading(a.event)) }
+
+// reading is an endpoint that shows numbers.
+func reading(run func(context.Context, request) (reply, error)) methods {
+	return methods{http.MethodGet: {scope: humanhours.ScopeReportsRead, run: run}}
+}
+
 // write is an endpoint that changes assumptions from a body.
 func (a *API) write(run func(context.Context, request) (reply, error)) endpoint {
 	return endpoint{scope: humanhours.ScopeOrgWrite, maxBody: a.cfg.MaxBody, run: run}
@@ -231,7 +284,12 @@ type reply struct {
 	status           int
 	replayed, differ bool   // Idempotency-Replayed, Idempotency-Mismatch
 	etag             string // empty: none
+	contentType      string // empty: JSON
+	file             string // name for who saves the answer as a file; empty: it is none
+	truncated        bool   // X-Report-Truncated, where the body cannot say so
 	body             []byte
+	// stream writes the body instead, which is then too large to be held in memory. An error before it has written anything is answered as any other.
+	stream func(io.Writer) error
 }
 
 // serve runs an endpoint: method, credentials, rate limit and scope before a byte of the body is read. Answers are
@@ -243,6 +301,16 @@ func (a *API) serve(w http.ResponseWriter, r *http.Request, m methods) {
 		a.writeError(w, r, id, err)
 		return
 	}
+	if answer.stream != nil {
+		a.stream(w, r, id, answer)
+		return
+	}
+	a.writeHeader(w, answer)
+	_, _ = w.Write(answer.body) // an error here means that the client is gone
+}
+
+// writeHeader writes all of an answer but its body.
+func (a *API) writeHeader(w http.ResponseWriter, answer reply) {
 	h := w.Header()
 	h.Set("Content-Type", contentType)
 	if answer.replayed {
@@ -254,8 +322,16 @@ func (a *API) serve(w http.ResponseWriter, r *http.Request, m methods) {
 	if answer.etag != "" {
 		h.Set("ETag", answer.etag)
 	}
+	if answer.contentType != "" {
+		h.Set("Content-Type", answer.contentType)
+	}
+	if answer.truncated {
+		h.Set("X-Report-Truncated", "true")
+	}
+	if answer.file != "" {
+		h.Set("Content-Disposition", `attachment; filename="`+answer.file+`"`)
+	}
 	w.WriteHeader(answer.status)
-	_, _ = w.Write(answer.body) // an error here means that the client is gone
 }
 
 const contentType = "application/json"

@@ -1,5 +1,6 @@
 // Command embed is a service that existed before HumanHours: a help desk whose agent sorts tickets. It keeps its own
-// routes, mounts the HumanHours handler beside them for other teams, and records its own agent's work in process.
+// routes, mounts the HumanHours handler beside them for other teams, records its own agent's work in process, and prints what that
+// saved as a table by month.
 //
 //	go run ./examples/embed
 package main
@@ -8,9 +9,11 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"io"
 	"log"
 	"net/http"
 	"os"
+	"text/tabwriter"
 	"time"
 
 	"github.com/humanhours/humanhours-go"
@@ -34,6 +37,10 @@ Its own route, which records what its agent did:
 The HumanHours API beside it, for other teams:
 
   curl -s "http://%[1]s/v1/task-types?category=support" -H "Authorization: Bearer %s"
+
+What its agent has saved, by month:
+
+  curl -s http://%[1]s/savings
 `, addr, secret.Reveal())
 	server := &http.Server{Addr: addr, Handler: desk.routes(), ReadHeaderTimeout: 5 * time.Second}
 	if err := server.ListenAndServe(); err != nil {
@@ -71,6 +78,7 @@ func newHelpDesk(ctx context.Context) (*helpDesk, humanhours.Secret, error) {
 func (d *helpDesk) routes() http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("POST /tickets/{id}/classify", d.classify)
+	mux.HandleFunc("GET /savings", d.savings)
 	mux.Handle("/v1/", d.api)
 	mux.Handle("/api/v1/", d.api)
 	return mux
@@ -99,6 +107,39 @@ func (d *helpDesk) classify(w http.ResponseWriter, r *http.Request) {
 	}
 	w.Header().Set("Content-Type", "application/json")
 	_ = json.NewEncoder(w).Encode(answer)
+}
+
+// savings prints a table of all months, as the help desk's zone has them.
+func (d *helpDesk) savings(w http.ResponseWriter, r *http.Request) {
+	report, err := d.tracker.Report(r.Context(), caller, humanhours.ReportQuery{
+		GroupBy: []humanhours.Dimension{humanhours.ByMonth, humanhours.ByTaskType},
+	})
+	if err != nil {
+		http.Error(w, "the table cannot be made now", httpadapter.Status(err))
+		return
+	}
+	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
+	printTable(w, &report)
+}
+
+func printTable(to io.Writer, report *humanhours.Report) {
+	table := tabwriter.NewWriter(to, 0, 0, 2, ' ', tabwriter.AlignRight)
+	fmt.Fprintln(table, "month\ttask type\ttasks\thours\tsaved\trun cost\tnet\tcurrency\t")
+	line := func(month, taskType string, s *humanhours.ReportSums) {
+		fmt.Fprintf(table, "%s\t%s\t%d\t%s\t%s\t%s\t%s\t%s\t\n", month, taskType, s.Events,
+			s.HoursSaved.StringFixed(1), s.CostSaved.StringFixed(2), s.AgentCost.StringFixed(2), s.NetSaved.StringFixed(2), s.Currency)
+	}
+	for i := range report.Rows {
+		row := &report.Rows[i]
+		line(row.Values[0].Text, row.Values[1].Text, &row.ReportSums)
+	}
+	for i := range report.Totals {
+		line("all", "", &report.Totals[i])
+	}
+	table.Flush()
+	if n := report.Caveats.Unpriced; n > 0 {
+		fmt.Fprintf(to, "%d of the tasks have no known run cost; it counts as 0.\n", n)
+	}
 }
 
 // agentRun is what a run of the agent reports.

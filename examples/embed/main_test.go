@@ -3,6 +3,7 @@ package main
 import (
 	"net/http"
 	"net/http/httptest"
+	"regexp"
 	"strings"
 	"testing"
 
@@ -28,6 +29,22 @@ func TestHelpDesk(t *testing.T) {
 	require.Equal(t, http.StatusOK, response.Code)
 	require.Contains(t, response.Body.String(), `"ticket_triage"`)
 	require.Equal(t, http.StatusUnauthorized, do(t, server, http.MethodGet, "/v1/task-types", "").Code)
+}
+
+func TestSavingsTable(t *testing.T) {
+	desk, _, err := newHelpDesk(t.Context())
+	require.NoError(t, err)
+	server := httptest.NewServer(desk.routes())
+	defer server.Close()
+	for _, id := range []string{"1", "2", "3"} {
+		do(t, server, http.MethodPost, "/tickets/"+id+"/classify", "")
+	}
+	table := regexp.MustCompile(`\d{4}-\d{2}`).ReplaceAllString(do(t, server, http.MethodGet, "/savings", "").Body.String(), "2026-11")
+	require.Equal(t, strings.Join([]string{
+		"    month      task type  tasks  hours  saved  run cost   net  currency",
+		"  2026-11  ticket_triage      3    0.0   2.16      0.00  2.16       EUR",
+		"      all                     3    0.0   2.16      0.00  2.16       EUR", "",
+	}, "\n"), table)
 }
 
 func do(t *testing.T, server *httptest.Server, method, path, key string) *httptest.ResponseRecorder {

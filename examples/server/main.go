@@ -38,6 +38,7 @@ import (
 	"strings"
 	"syscall"
 	"time"
+	_ "time/tzdata" // reports know every zone, also where the system has no list of them
 
 	"github.com/redis/go-redis/v9/logging"
 

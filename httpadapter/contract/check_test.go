@@ -75,7 +75,7 @@ func (c *checker) check(e *exchange) error {
 	if r == nil {
 		return fmt.Errorf("%s: the status %d is not documented", o.name, e.Status)
 	}
-	body, err := r.check(e)
+	body, err := r.check(e, o.shape(e.Query))
 	if err != nil {
 		return err
 	}
@@ -88,11 +88,23 @@ func (c *checker) check(e *exchange) error {
 		return err
 	}
 	c.seen[o.name], c.seen[o.status(e.Status)] = true, true
-	if e.ResponseCut {
-		return nil
+	c.seen[o.media(e.Status, e.ResponseHeader.Get("Content-Type"))] = true
+	if name, ok := member(member(body, "error"), "field").(string); ok && e.Status == http.StatusUnprocessableEntity && o.unknown(e.Query, name) {
+		c.seen[o.refusal()] = true
 	}
-	c.see(r.schema, body)
+	c.seeAnswer(e, r, body)
 	return nil
+}
+
+// seeAnswer notes what of an answer was shown.
+func (c *checker) seeAnswer(e *exchange, r *response, body any) {
+	c.see(r.content[e.ResponseHeader.Get("Content-Type")], body)
+	for name, h := range r.headers {
+		for _, value := range e.ResponseHeader[name] {
+			c.seen[at(h.schema)] = true
+			c.see(h.schema, value)
+		}
+	}
 }
 
 // status names a documented status. Those that any operation can answer for the same reasons are one.
@@ -101,6 +113,49 @@ func (o *operation) status(status int) string {
 		return fmt.Sprint("any operation: ", status)
 	}
 	return fmt.Sprint(o.name, ": ", status)
+}
+
+// media names a media type of a documented status.
+func (o *operation) media(status int, mediaType string) string {
+	return fmt.Sprint(o.status(status), " as ", mediaType)
+}
+
+// taking names a query parameter of an operation that takes no others.
+func (o *operation) taking(p *parameter) string { return fmt.Sprint(o.name, " takes ", p.name) }
+
+// refusal names what such an operation does with a query parameter that it does not have.
+func (o *operation) refusal() string { return o.name + " refuses unknown parameters" }
+
+// takes reports whether a query parameter of this name is one of the operation's.
+func (o *operation) takes(name string) bool {
+	return slices.ContainsFunc(o.parameters, func(p parameter) bool { return p.in == "query" && p.takes(name) })
+}
+
+// unknown reports whether a query has a parameter that the operation does not have.
+func (o *operation) unknown(query, name string) bool {
+	sent, err := url.ParseQuery(query)
+	return err == nil && sent.Has(name) && !o.takes(name)
+}
+
+// shape is what a query asks of a report; nil if the operation is none.
+func (o *operation) shape(query string) *shape {
+	if !o.takes("group_by") {
+		return nil
+	}
+	sent, _ := url.ParseQuery(query)
+	of := shape{ranged: sent.Get("range") == "true"}
+	for _, p := range o.parameters {
+		switch {
+		case p.name != "group_by":
+		case sent.Has(p.name):
+			of.dimensions = strings.Split(sent.Get(p.name), ",")
+		case p.schema.Default != nil:
+			for _, name := range (*p.schema.Default).([]any) {
+				of.dimensions = append(of.dimensions, fmt.Sprint(name))
+			}
+		}
+	}
+	return &of
 }
 
 // find returns the operation of a method and a path, with the values in the path, and the methods that the path has.
@@ -164,7 +219,7 @@ func (c *checker) checkOutside(e *exchange, allowed []string) error {
 	if e.Status != status || r == nil {
 		return fmt.Errorf("%s %s is not documented, and was not answered with %d", e.Method, e.Path, status)
 	}
-	body, err := r.check(e)
+	body, err := r.check(e, nil)
 	if err != nil {
 		return err
 	}
@@ -175,9 +230,12 @@ func (c *checker) checkOutside(e *exchange, allowed []string) error {
 	if slices.Sort(got); len(allowed) > 0 && !slices.Equal(got, slices.Sorted(slices.Values(allowed))) {
 		return fmt.Errorf("%s is documented for %v, and allows %v", e.Path, allowed, got)
 	}
-	c.see(r.schema, body)
+	if err := checkError(e, body, nil); err != nil {
+		return err
+	}
+	c.seeAnswer(e, r, body)
 	c.seen[name] = true
-	return checkError(e, body, nil)
+	return nil
 }
 
 // checkMadeUp checks the shape of an error that no endpoint would answer.
@@ -192,8 +250,8 @@ func (c *checker) checkMadeUp(e *exchange) error {
 	return checkError(e, body, nil)
 }
 
-// check checks an answer, and returns its body.
-func (r *response) check(e *exchange) (body any, err error) {
+// check checks an answer, a report of a shape, and returns its body: of CSV the lines, of a recording that was cut what is whole.
+func (r *response) check(e *exchange, of *shape) (body any, err error) {
 	for name, h := range r.headers {
 		values := e.ResponseHeader[name]
 		switch {
@@ -202,7 +260,7 @@ func (r *response) check(e *exchange) (body any, err error) {
 		case len(values) > 1:
 			return nil, fmt.Errorf("the header %s was sent more than once", name)
 		case len(values) == 1:
-			if err := h.check(values[0]); err != nil {
+			if err := h.check(h.typed(values[0])); err != nil {
 				return nil, err
 			}
 		}
@@ -212,19 +270,54 @@ func (r *response) check(e *exchange) (body any, err error) {
 			return nil, fmt.Errorf("the header %s is not documented", name)
 		}
 	}
-	if got := e.ResponseHeader.Get("Content-Type"); got != r.mediaType {
-		return nil, fmt.Errorf("the media type is documented as %s, and was %s", r.mediaType, got)
+	mediaType := e.ResponseHeader.Get("Content-Type")
+	s := r.content[mediaType]
+	if s == nil {
+		return nil, fmt.Errorf("the media types are documented as %q, and it was %s", slices.Sorted(maps.Keys(r.content)), mediaType)
 	}
-	if e.ResponseCut {
-		return nil, nil
+	// A schema cannot say that a header comes with one media type only.
+	const disposition = "Content-Disposition"
+	if _, ok := r.headers[disposition]; ok && isCSV(mediaType) != (e.ResponseHeader.Get(disposition) != "") {
+		return nil, fmt.Errorf("%s belongs to CSV, and came or was missing with %s", disposition, mediaType)
 	}
-	if r.mediaType != "application/json" {
-		body = string(e.ResponseBody)
-	} else if body, err = decode(e.ResponseBody); err != nil {
-		return nil, fmt.Errorf("the answer is no JSON: %w", err)
-	}
-	if err := r.schema.Validate(body); err != nil {
+	if body, err = read(e, s, of); err != nil {
 		return nil, fmt.Errorf("the answer: %w", err)
+	}
+	return body, nil
+}
+
+// read reads the body of an answer, and checks it.
+func read(e *exchange, s *jsonschema.Schema, of *shape) (body any, err error) {
+	switch mediaType := e.ResponseHeader.Get("Content-Type"); {
+	case isCSV(mediaType):
+		t, err := readCSV(e.ResponseBody, e.ResponseCut)
+		if err != nil {
+			return nil, err
+		}
+		if want := membersOf(itemsOf(s), of); !slices.Equal(t.columns, want) {
+			return nil, fmt.Errorf("the columns are %q, and not %q", t.columns, want)
+		}
+		return t.lines, s.Validate(t.lines)
+	case mediaType != jsonType:
+		return string(e.ResponseBody), s.Validate(string(e.ResponseBody))
+	case e.ResponseCut:
+		members, err := decodeCut(e.ResponseBody)
+		if err == nil {
+			err = validateCut(s, members)
+		}
+		if body = members; err != nil {
+			return nil, err
+		}
+	default:
+		if body, err = decode(e.ResponseBody); err != nil {
+			return nil, fmt.Errorf("it is no JSON: %w", err)
+		}
+		if err := s.Validate(body); err != nil {
+			return nil, err
+		}
+	}
+	if of != nil && e.Status < 400 {
+		return body, checkRows(s, body, of)
 	}
 	return body, nil
 }
@@ -270,11 +363,6 @@ func member(v any, name string) any {
 	return object[name]
 }
 
-// decode reads JSON, with exact numbers.
-func decode(text []byte) (any, error) {
-	return jsonschema.UnmarshalJSON(strings.NewReader(string(text)))
-}
-
 // keyShape is what the security scheme describes.
 var keyShape = regexp.MustCompile(`^(?i:bearer) hh_(live|test)_[A-Za-z0-9]{8}_[A-Za-z0-9]{48}$`)
 
@@ -289,43 +377,72 @@ func (c *checker) checkRequest(e *exchange, o *operation, values map[string]stri
 			return errors.New("it went well without an API key")
 		}
 	}
-	query, err := url.ParseQuery(e.Query)
+	sent, err := c.checkParameters(e, o, values)
 	if err != nil {
 		return err
 	}
+	if err := c.checkBody(e, o, answer); err != nil {
+		return err
+	}
+	for p, list := range sent {
+		for _, value := range list {
+			c.seen[at(p.schema)] = true
+			c.see(p.schema, value)
+			c.seen[o.taking(p)] = true
+		}
+	}
+	return nil
+}
+
+// checkParameters checks the path, the query and the headers of a request, and returns what they say.
+func (c *checker) checkParameters(e *exchange, o *operation, values map[string]string) (map[*parameter][]any, error) {
+	query, err := url.ParseQuery(e.Query)
+	if err != nil {
+		return nil, err
+	}
+	if o.takes("format") && isCSV(e.ResponseHeader.Get("Content-Type")) != (query.Get("format") == "csv") {
+		return nil, fmt.Errorf("the format %q was answered with %s", query.Get("format"), e.ResponseHeader.Get("Content-Type"))
+	}
+	sent := map[*parameter][]any{}
 	for i := range o.parameters {
 		p := &o.parameters[i]
-		var sent []string
 		switch p.in {
 		case "path":
-			sent = []string{values[p.name]}
+			sent[p] = []any{p.typed(values[p.name])}
 		case "query":
-			sent = query[p.name]
-			delete(query, p.name)
-		case "header":
-			sent = e.RequestHeader[http.CanonicalHeaderKey(p.name)]
-		}
-		if p.required && len(sent) == 0 {
-			return fmt.Errorf("the parameter %s is missing", p.name)
-		}
-		for _, text := range sent {
-			if err := p.check(text); err != nil {
-				return err
+			if sent[p], err = p.take(query, o.strict); err != nil {
+				return nil, err
 			}
-			c.seen[at(p.schema)] = true
+		case "header":
+			for _, text := range e.RequestHeader[http.CanonicalHeaderKey(p.name)] {
+				sent[p] = append(sent[p], p.typed(text))
+			}
+		}
+		if p.required && len(sent[p]) == 0 {
+			return nil, fmt.Errorf("the parameter %s is missing", p.name)
+		}
+		for _, value := range sent[p] {
+			if err := p.check(value); err != nil {
+				return nil, err
+			}
 		}
 	}
 	for name := range query {
-		if !slices.Contains(c.ignored, name) {
-			return fmt.Errorf("the query parameter %s is not documented", name)
+		if o.strict || !slices.Contains(c.ignored, name) {
+			return nil, fmt.Errorf("the query parameter %s is not documented", name)
 		}
 	}
 	for name := range e.RequestHeader {
 		documented := slices.ContainsFunc(o.parameters, func(p parameter) bool { return p.in == "header" && http.CanonicalHeaderKey(p.name) == name })
 		if !documented && !slices.Contains(ofHTTP, name) && !in(c.credentials, e.Test) {
-			return fmt.Errorf("the header %s is not documented", name)
+			return nil, fmt.Errorf("the header %s is not documented", name)
 		}
 	}
+	return sent, nil
+}
+
+// checkBody checks the body of a request.
+func (c *checker) checkBody(e *exchange, o *operation, answer any) error {
 	if e.RequestCut {
 		return nil
 	}
@@ -335,14 +452,14 @@ func (c *checker) checkRequest(e *exchange, o *operation, values map[string]stri
 		}
 		return nil
 	}
-	if mediaType, _, err := mime.ParseMediaType(e.RequestHeader.Get("Content-Type")); err != nil || mediaType != "application/json" {
+	if mediaType, _, err := mime.ParseMediaType(e.RequestHeader.Get("Content-Type")); err != nil || mediaType != jsonType {
 		return fmt.Errorf("the media type %s is not documented", e.RequestHeader.Get("Content-Type"))
 	}
 	body, err := decode(e.RequestBody)
 	if err != nil {
 		return err
 	}
-	if list, ok := member(answer, "results").([]any); ok {
+	if list, ok := member(answer, "results").([]any); ok && !e.ResponseCut {
 		if body, err = taken(body, list); body == nil {
 			return err
 		}
@@ -357,26 +474,71 @@ func (c *checker) checkRequest(e *exchange, o *operation, values map[string]stri
 	return nil
 }
 
-// check checks the text of a parameter or a header.
-func (p *parameter) check(text string) error {
-	var value any = text
+// takes reports whether a query parameter of this name is, or belongs to, p.
+func (p *parameter) takes(name string) bool {
+	if slices.Contains(typesOf(p.schema), "object") {
+		return p.schema.PropertyNames.Validate(name) == nil
+	}
+	return p.name == name
+}
+
+// take takes what a query says of p out of it. An array is one value. Of an object each value of each member is one, as an object of its own: so a member can
+// be sent more than once. Of what is sent again where one value is expected the first counts, unless the operation is strict.
+func (p *parameter) take(query url.Values, strict bool) (values []any, err error) {
+	types := typesOf(p.schema)
+	for name, texts := range query {
+		if !p.takes(name) {
+			continue
+		}
+		delete(query, name)
+		switch {
+		case slices.Contains(types, "object"):
+			for _, text := range texts {
+				values = append(values, map[string]any{name: text})
+			}
+			continue
+		case len(texts) > 1 && (p.commas || strict && !slices.Contains(types, "array")):
+			return nil, fmt.Errorf("%s was sent more than once", name)
+		case p.commas:
+			texts = strings.Split(texts[0], ",")
+		case !slices.Contains(types, "array"):
+			return []any{p.typed(texts[0])}, nil
+		}
+		var list []any
+		for _, text := range texts {
+			list = append(list, text)
+		}
+		return []any{list}, nil
+	}
+	return values, nil
+}
+
+// typed is the text of a parameter or a header as what its schema speaks of.
+func (p *parameter) typed(text string) any {
 	if types := typesOf(p.schema); slices.Contains(types, "integer") || slices.Contains(types, "boolean") {
-		var err error
-		if value, err = decode([]byte(text)); err != nil {
-			return fmt.Errorf("%s: %w", p.name, err)
+		if value, err := decode([]byte(text)); err == nil {
+			return value
 		}
 	}
+	return text
+}
+
+// check checks a value of a parameter or a header.
+func (p *parameter) check(value any) error {
 	if err := p.schema.Validate(value); err != nil {
 		return fmt.Errorf("%s: %w", p.name, err)
 	}
 	return nil
 }
 
-func typesOf(s *jsonschema.Schema) []string {
-	if s.Types == nil {
-		return nil
+// typesOf lists the types that a schema names.
+func typesOf(s *jsonschema.Schema) (types []string) {
+	for _, part := range partsOf(s) {
+		if part.Types != nil {
+			types = append(types, part.Types.ToStrings()...)
+		}
 	}
-	return s.Types.ToStrings()
+	return types
 }
 
 // taken takes the events of a batch out that were refused: they may be anything. Nothing remains: nil.
@@ -500,6 +662,14 @@ func (c *checker) see(s *jsonschema.Schema, v any) {
 					c.see(property, value)
 				}
 			}
+			for pattern, property := range part.PatternProperties {
+				for name, value := range v {
+					if pattern.MatchString(name) {
+						c.seen[at(property)] = true
+						c.see(property, value)
+					}
+				}
+			}
 		case []any:
 			for _, value := range v {
 				if part.Items2020 != nil {
@@ -523,8 +693,9 @@ func at(s *jsonschema.Schema) string {
 	return pointer
 }
 
-// obligations are everything that a recording must show: operations, their parameters and statuses, and all properties and values of
-// enumerations, in requests that went well and in answers.
+// obligations are everything that a recording must show: operations, their parameters, statuses and media types, and all properties, headers and values of
+// enumerations, in requests that went well and in answers. An operation that refuses unknown parameters must be shown to know each of its own, and to refuse
+// another.
 func (c *contract) obligations() []string {
 	must := map[string]bool{}
 	visited := map[*jsonschema.Schema]bool{}
@@ -539,6 +710,10 @@ func (c *contract) obligations() []string {
 				must[at(property)] = true
 				visit(property)
 			}
+			for _, property := range part.PatternProperties {
+				must[at(property)] = true
+				visit(property)
+			}
 			visit(part.Items2020)
 			if part.Enum != nil {
 				for _, value := range part.Enum.Values {
@@ -547,20 +722,40 @@ func (c *contract) obligations() []string {
 			}
 		}
 	}
+	answer := func(r *response) {
+		for _, s := range r.content {
+			visit(s)
+		}
+		for _, h := range r.headers {
+			must[at(h.schema)] = true
+			visit(h.schema)
+		}
+	}
 	for _, o := range c.operations {
 		must[o.name] = true
 		visit(o.body)
-		for _, p := range o.parameters {
+		for i := range o.parameters {
+			p := &o.parameters[i]
 			must[at(p.schema)] = true // one that is shared, once
+			visit(p.schema)
+			if o.strict && p.in == "query" {
+				must[o.taking(p)] = true
+			}
+		}
+		if o.strict {
+			must[o.refusal()] = true
 		}
 		for status, r := range o.responses {
 			must[o.status(status)] = true
-			visit(r.schema)
+			for mediaType := range r.content {
+				must[o.media(status, mediaType)] = true
+			}
+			answer(r)
 		}
 	}
 	for _, name := range []string{"NoEndpoint", "MethodNotAllowed"} {
 		must[name] = true
-		visit(c.responses[name].schema)
+		answer(c.responses[name])
 	}
 	return slices.Sorted(maps.Keys(must))
 }

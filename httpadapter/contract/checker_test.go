@@ -7,6 +7,7 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -49,6 +50,66 @@ func batch(events, results string) *exchange {
 	e := made(http.MethodPost, "/v1/track/batch", `{"events":[`+events+`]}`, http.StatusOK, `{"results":[`+results+`]}`)
 	e.ResponseHeader.Del("ETag")
 	return e
+}
+
+// report is a report that was asked for with a query.
+func report(query, rows, totals string) *exchange {
+	e := made(http.MethodGet, "/v1/reports/time-saved", "", http.StatusOK, `{"rows":[`+rows+`],"totals":[`+totals+
+		`],"caveats":{"failures":0,"unpriced":0,"test_events_left_out":0},"from":null,"to":null}`)
+	e.ResponseHeader.Del("ETag")
+	e.Query = query
+	return e
+}
+
+// sums are the sums of a row.
+const sums = `"currency":"EUR","events":1,"hours_saved":0.066,"cost_saved":2.97,"agent_cost":0,"net_saved":2.97`
+
+// ranged are those that come with a range.
+const ranged = `,"hours_saved_conservative":0,"cost_saved_conservative":0,"net_saved_conservative":-1` +
+	`,"hours_saved_optimistic":1,"cost_saved_optimistic":45,"net_saved_optimistic":44`
+
+// csvReport is a report as CSV.
+func csvReport(query, lines string) *exchange {
+	e := report(query, "", "")
+	e.ResponseBody = []byte(lines)
+	e.ResponseHeader.Set("Content-Type", "text/csv; charset=utf-8")
+	e.ResponseHeader.Set("Content-Disposition", `attachment; filename="report.csv"`)
+	return e
+}
+
+const (
+	sumColumns = "currency,events,hours_saved,cost_saved,agent_cost,net_saved"
+	sumCells   = "EUR,1,0.066,2.97,0,2.97"
+)
+
+// export is one event as CSV, with one column in another way.
+func export(column, cell string) *exchange {
+	names, cells := strings.Split(exportColumns, ","), strings.Split(exportCells, ",")
+	if i := slices.Index(names, column); i >= 0 {
+		cells[i] = cell
+	}
+	e := csvReport("", strings.Join(names, ",")+"\r\n"+strings.Join(cells, ",")+"\r\n")
+	e.Path = "/v1/reports/export"
+	e.ResponseHeader.Set("Content-Disposition", `attachment; filename="events.csv"`)
+	return e
+}
+
+const (
+	exportColumns = "event_id,occurred_at,received_at,test,agent_id,task_type,outcome,credited,model,tokens_in,tokens_out,agent_duration_seconds," +
+		"resolved_baseline_minutes,resolved_baseline_source,resolved_hourly_rate,resolved_hourly_rate_source,currency,hours_saved,cost_saved,agent_cost," +
+		"resolved_cost_source,cost_precision,unpriced_reason,net_saved,metadata"
+	exportCells = "evt_1,2026-05-06T10:42:00.000Z,2026-05-06T10:42:01.000Z,false,a,b,success,true,,,,,4,builtin,45,default,EUR,0.066,2.97,,none,,,2.97,"
+)
+
+// cut cuts an answer off behind a text, as the recorder does.
+func cut(behind string) func(*exchange) {
+	return func(e *exchange) {
+		start, _, ok := bytes.Cut(e.ResponseBody, []byte(behind))
+		if !ok {
+			panic(behind)
+		}
+		e.ResponseBody, e.ResponseCut = append(bytes.Clone(start), behind...), true
+	}
 }
 
 const (
@@ -117,17 +178,84 @@ func TestChecker(t *testing.T) {
 			e.ResponseHeader.Del("ETag")
 			e.Query = "limit=1001"
 		}, "limit"},
-		"header of a request":          {readOrg(), func(e *exchange) { e.RequestHeader.Set("Idempotency-Key", "k") }, "the header Idempotency-Key is not documented"},
-		"value of a header":            {changeOrg(), func(e *exchange) { e.RequestHeader.Set("If-Match", "7") }, "If-Match"},
-		"body":                         {readOrg(), func(e *exchange) { e.RequestBody = []byte("{}") }, "none is documented"},
-		"member of a request":          {changeOrg(), func(e *exchange) { e.RequestBody = []byte(`{"currency":"EUR","rate":1}`) }, "not documented: [.rate]"},
-		"type of a request":            {changeOrg(), func(e *exchange) { e.RequestBody = []byte(`{"currency":1}`) }, "got number"},
-		"value of a request":           {changeOrg(), func(e *exchange) { e.RequestBody = []byte(`{"default_hourly_rate":1000001}`) }, "maximum"},
-		"number beyond all bounds":     {changeOrg(), func(e *exchange) { e.RequestBody = []byte(`{"default_hourly_rate":1e999999999}`) }, "maximum"},
-		"number that is rounded":       {changeOrg(), func(e *exchange) { e.RequestBody = []byte(`{"default_hourly_rate":1000000.0000000004}`) }, ""},
-		"number that is close to zero": {changeOrg(), func(e *exchange) { e.RequestBody = []byte(`{"default_hourly_rate":-1e-999999999}`) }, ""},
-		"nothing of a request":         {changeOrg(), func(e *exchange) { e.RequestBody = []byte(`{"reason":"why"}`) }, "missing"},
-		"media type of a request":      {changeOrg(), func(e *exchange) { e.RequestHeader.Set("Content-Type", "text/plain") }, "text/plain"},
+		"header of a request":           {readOrg(), func(e *exchange) { e.RequestHeader.Set("Idempotency-Key", "k") }, "the header Idempotency-Key is not documented"},
+		"value of a header":             {changeOrg(), func(e *exchange) { e.RequestHeader.Set("If-Match", "7") }, "If-Match"},
+		"body":                          {readOrg(), func(e *exchange) { e.RequestBody = []byte("{}") }, "none is documented"},
+		"member of a request":           {changeOrg(), func(e *exchange) { e.RequestBody = []byte(`{"currency":"EUR","rate":1}`) }, "not documented: [.rate]"},
+		"type of a request":             {changeOrg(), func(e *exchange) { e.RequestBody = []byte(`{"currency":1}`) }, "got number"},
+		"value of a request":            {changeOrg(), func(e *exchange) { e.RequestBody = []byte(`{"default_hourly_rate":1000001}`) }, "maximum"},
+		"number beyond all bounds":      {changeOrg(), func(e *exchange) { e.RequestBody = []byte(`{"default_hourly_rate":1e999999999}`) }, "maximum"},
+		"number that is rounded":        {changeOrg(), func(e *exchange) { e.RequestBody = []byte(`{"default_hourly_rate":1000000.0000000004}`) }, ""},
+		"number that is close to zero":  {changeOrg(), func(e *exchange) { e.RequestBody = []byte(`{"default_hourly_rate":-1e-999999999}`) }, ""},
+		"good report":                   {report("", `{"agent":"a",`+sums+`}`, `{`+sums+`}`), nil, ""},
+		"good report by three":          {report("group_by=model,metadata.a%22,metadata.b", `{"model":null,"metadata.a\"":1.50,"metadata.b":true,`+sums+`}`, ""), nil, ""},
+		"good report with a range":      {report("range=true", `{"agent":"a",`+sums+ranged+`}`, `{`+sums+ranged+`}`), nil, ""},
+		"good report, cut":              {report("", `{"agent":"a",`+sums+`},{"agent":"b",`+sums+`}`, ""), cut(`{"agent":"b","curr`), ""},
+		"good report, cut in totals":    {report("", `{"agent":"a",`+sums+`}`, `{`+sums+`}`), cut(`"totals":[{"currency":"E`), ""},
+		"good report, cut at once":      {report("", `{"agent":"a",`+sums+`}`, ""), cut(`{"ro`), ""},
+		"good CSV":                      {csvReport("format=csv&group_by=day,metadata.b", "day,metadata.b,"+sumColumns+"\r\n2026-05-06,\"a\r\nb\","+sumCells+"\r\n"), nil, ""},
+		"good CSV without lines":        {csvReport("format=csv", "agent,"+sumColumns+"\r\n"), nil, ""},
+		"good CSV, cut":                 {csvReport("format=csv", "agent,"+sumColumns+"\r\na,"+sumCells+"\r\n\"b,"+sumCells+"\r\n"), cut("\r\n\"b,EUR"), ""},
+		"good export":                   {export("", ""), nil, ""},
+		"good export of a refused cost": {export("unpriced_reason", "no_tokens"), nil, ""},
+		"good filters":                  {report("metadata.a=1&metadata.a=2&metadata..=3&agent_id=a&agent_id=b&model=&outcome=failure&outcome=success", "", ""), nil, ""},
+
+		"dimension missing":                {report("group_by=agent,day", `{"agent":"a",`+sums+`}`, ""), nil, `"day"`},
+		"dimension that nobody asked for":  {report("", `{"agent":"a","model":null,`+sums+`}`, ""), nil, "rows 0"},
+		"dimension of the metadata":        {report("group_by=metadata.a", `{"metadata.b":"a",`+sums+`}`, ""), nil, "rows 0"},
+		"dimension that there is not":      {report("group_by=agent,team", `{"agent":"a","team":"a",`+sums+`}`, ""), nil, "team"},
+		"dimension without a key":          {report("group_by=metadata.", `{"metadata.":"a",`+sums+`}`, ""), nil, "group_by"},
+		"dimensions, five":                 {report("group_by=agent,day,week,month,hour", "", ""), nil, "maxItems"},
+		"dimensions sent twice":            {report("group_by=agent&group_by=day", "", ""), nil, "more than once"},
+		"dimension twice":                  {report("group_by=agent,agent", "", ""), nil, "items at 0 and 1 are equal"},
+		"value of a dimension":             {report("group_by=metadata.a", `{"metadata.a":{},`+sums+`}`, ""), nil, "got object"},
+		"value of a dimension, later":      {report("group_by=day", `{"day":"2026-05-06",`+sums+`},{"day":"yesterday",`+sums+`}`, ""), nil, "/rows/1/day"},
+		"dimension in totals":              {report("", "", `{"agent":"a",`+sums+`}`), nil, "agent"},
+		"range that nobody asked for":      {report("range=false", `{"agent":"a",`+sums+ranged+`}`, ""), nil, "rows 0"},
+		"range missing":                    {report("range=true", `{"agent":"a",`+sums+`}`, ""), nil, "rows 0"},
+		"range missing in totals":          {report("range=true", `{"agent":"a",`+sums+ranged+`}`, `{`+sums+`}`), nil, "totals 0"},
+		"row without events":               {report("", `{"agent":"a",`+strings.Replace(sums, ":1,", ":0,", 1)+`}`, ""), nil, "minimum"},
+		"row before a cut":                 {report("", `{"agent":1,`+sums+`},{"agent":"b",`+sums+`}`, ""), cut(`{"agent":"b",`), "rows 0"},
+		"row with more before a cut":       {report("", `{"agent":"a","day":"2026-05-06",`+sums+`},{"agent":"b",`+sums+`}`, ""), cut(`{"agent":"b",`), "rows 0"},
+		"member before a cut":              {made(http.MethodGet, "/v1/org", "", http.StatusOK, `{"extra":1,`+org[1:]), cut(`"org_id":"a`), "extra"},
+		"no JSON before a cut":             {report("", `{"agent":"a"],`+sums+`}`, ""), cut(`"totals`), "invalid character"},
+		"whole answer, called cut":         {report("", "", ""), cut("null}"), "it is whole"},
+		"parameter of another report":      {report("metric=events", "", ""), nil, "the query parameter metric is not documented"},
+		"parameter that others ignore":     {report("x=1", "", ""), nil, "the query parameter x is not documented"},
+		"parameter twice":                  {report("period=7d&period=7d", "", ""), nil, "more than once"},
+		"parameter called metadata":        {report("metadata=x", "", ""), nil, "the query parameter metadata is not documented"},
+		"metadata without a key":           {report("metadata.=x", "", ""), nil, "the query parameter metadata. is not documented"},
+		"metadata in another case":         {report("Metadata.a=x", "", ""), nil, "the query parameter Metadata.a is not documented"},
+		"metadata with another sign":       {report("metadata_a=x", "", ""), nil, "the query parameter metadata_a is not documented"},
+		"metadata where there is no such":  {readOrg(), func(e *exchange) { e.Query = "metadata.a=x" }, "the query parameter metadata.a is not documented"},
+		"value of a repeated parameter":    {report("outcome=success&outcome=done", "", ""), nil, "outcome"},
+		"instant":                          {report("from=yesterday", "", ""), nil, "from"},
+		"whole number":                     {report("top=ten", "", ""), nil, "top"},
+		"CSV without being asked":          {csvReport("", "agent,"+sumColumns+"\r\n"), nil, `the format ""`},
+		"JSON instead of CSV":              {report("format=csv", "", ""), nil, `the format "csv"`},
+		"CSV without a name":               {csvReport("format=csv", "agent,"+sumColumns+"\r\n"), func(e *exchange) { e.ResponseHeader.Del("Content-Disposition") }, "belongs to CSV"},
+		"JSON with the name of a file":     {report("", "", ""), func(e *exchange) { e.ResponseHeader.Set("Content-Disposition", `attachment; filename="report.csv"`) }, "belongs to CSV"},
+		"CSV by another name":              {export("", ""), func(e *exchange) { e.ResponseHeader.Set("Content-Disposition", `attachment; filename="x.csv"`) }, "Content-Disposition"},
+		"CSV in another charset":           {export("", ""), func(e *exchange) { e.ResponseHeader.Set("Content-Type", "text/csv") }, "text/csv"},
+		"CSV with bare line feeds":         {csvReport("format=csv", "agent,"+sumColumns+"\n"), nil, "CR and LF"},
+		"CSV without its last end of line": {csvReport("format=csv", "agent,"+sumColumns), nil, "CR and LF"},
+		"CSV without a header":             {csvReport("format=csv", ""), nil, "CR and LF"},
+		"columns in another order":         {csvReport("format=csv&group_by=day,agent", "agent,day,"+sumColumns+"\r\n"), nil, "the columns are"},
+		"sums in another order":            {csvReport("format=csv", "agent,events,currency"+strings.TrimPrefix(sumColumns, "currency,events")+"\r\n"), nil, "the columns are"},
+		"column missing":                   {csvReport("format=csv&range=true", "agent,"+sumColumns+"\r\n"), nil, "the columns are"},
+		"column of an export": {export("", ""), func(e *exchange) {
+			e.ResponseBody = bytes.Replace(e.ResponseBody, []byte("metadata"), []byte("meta"), 1)
+		}, "the columns are"},
+		"cell missing":                   {csvReport("format=csv", "agent,"+sumColumns+"\r\n"+sumCells+"\r\n"), nil, "wrong number of fields"},
+		"cell before a cut":              {csvReport("format=csv", "agent,"+sumColumns+"\r\na,b,"+sumCells+"\r\na,"+sumCells+"\r\n"), cut("\r\na,EUR"), "wrong number of fields"},
+		"cell of an export":              {export("outcome", "done"), nil, "/0/outcome"},
+		"number in a cell":               {export("hours_saved", "6.60e-2"), nil, "/0/hours_saved"},
+		"instant in a cell":              {export("received_at", "2026-05-06"), nil, "/0/received_at"},
+		"reason in a cell":               {export("unpriced_reason", "no"), nil, "/0/unpriced_reason"},
+		"plan of a report that all have": {refused(http.MethodGet, "/v1/reports/usage", 403, "feature_locked", "m"), nil, "must be"},
+
+		"nothing of a request":    {changeOrg(), func(e *exchange) { e.RequestBody = []byte(`{"reason":"why"}`) }, "missing"},
+		"media type of a request": {changeOrg(), func(e *exchange) { e.RequestHeader.Set("Content-Type", "text/plain") }, "text/plain"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			if tc.spoil != nil {
@@ -181,14 +309,26 @@ func TestUnseen(t *testing.T) {
 	c := newChecker(loaded, allowances{})
 	require.NoError(t, c.check(changeOrg()))
 	require.NoError(t, c.check(readOrg()))
+	require.NoError(t, c.check(report("group_by=day,metadata.a&metadata.a=1", `{"day":"2026-05-06","metadata.a":"1",`+sums+`}`, "")))
+	misspelt := refused(http.MethodGet, "/v1/reports/time-saved", 422, "validation_error", "m")
+	misspelt.Query = "agent=a"
+	misspelt.ResponseBody = bytes.Replace(misspelt.ResponseBody, []byte(`"m"`), []byte(`"m","field":"agent"`), 1)
+	require.NoError(t, c.check(misspelt))
 	require.Subset(t, c.unseen(), []string{
 		"GET /orgs", "GET /orgs: 200", "GET /org: 202", "GET /org: 401", "any operation: 500", "NoEndpoint", "/components/parameters/IfMatch/schema",
 		"/components/schemas/Org/properties/gone", "/components/schemas/Org/properties/plan", "/components/schemas/Org/properties/resolved_hourly_rate_source: org",
-		"/components/schemas/Event/properties/resolved_hourly_rate_source: none", "/components/schemas/BatchResult/properties/event",
+		"/components/schemas/RateSource: none", "/components/schemas/BatchResult/properties/event",
 		"/components/schemas/Price/properties/priced_as", "/components/schemas/UsageSent/properties/images",
 		"/paths/~1org/patch/requestBody/content/application~1json/schema/properties/currency",
+		"GET /reports/usage refuses unknown parameters", "GET /reports/time-saved takes sort", "GET /reports/cost-saved takes metadata",
+		"GET /reports/cost-saved: 200 as application/json", "GET /reports/time-saved: 200 as text/csv; charset=utf-8",
+		"/components/parameters/GroupBy/schema/items/anyOf/0: month", "/components/schemas/ReportRow/properties/month",
+		"/components/schemas/ReportLine/properties/net_saved", "/components/responses/Report/headers/Content-Disposition/schema",
 	})
 	for _, shown := range []string{
+		"GET /reports/time-saved refuses unknown parameters", "GET /reports/time-saved takes metadata", "GET /reports/time-saved: 200 as application/json",
+		"/components/parameters/GroupBy/schema/items/anyOf/0: day", "/components/schemas/ReportRow/properties/day",
+		`/components/schemas/ReportRow/patternProperties/^metadata\.`,
 		"GET /org", "GET /org: 200", "PATCH /org", "/components/schemas/Org/properties/org_id",
 		"/components/schemas/Org/properties/resolved_hourly_rate_source: default",
 		"/paths/~1org/patch/requestBody/content/application~1json/schema/properties/reason",
@@ -208,8 +348,13 @@ func TestSlipsInADocument(t *testing.T) {
 		"response":          {"'#/components/responses/Org'", "'#/components/responses/Orgs'"},
 		"parameter":         {"'#/components/parameters/IfMatch'", "'#/components/parameters/ifMatch'"},
 		"example":           {"'#/components/examples/Event'", "'#/components/examples/event'"},
-		"type":              {"type: integer, minimum: 1, description: 1 is", "type: whole, minimum: 1, description: 1 is"},
+		"type":              {"type: integer, minimum: 1, description: Grows", "type: whole, minimum: 1, description: Grows"},
 		"pattern":           {"^[A-Z]{3}$", "^[A-Z{3}$"},
+		"style":             {"style: form\n      explode: true", "style: deepObject\n      explode: true"},
+		"values in one":     {"      in: query\n      description: The media type", "      in: query\n      explode: false\n      description: The media type"},
+		"keyword, in names": {"propertyNames: {pattern: ^metadata", "propertyNames: {begins: ^metadata"},
+		"unknown":           {"x-unknown-parameters: refused\n", "x-unknown-parameters: forbidden\n"},
+		"columns":           {"received_at,test,agent_id", "test,received_at,agent_id"},
 		"security":          {"[{apiKey: ['reports:read']}]", "[{key: ['reports:read']}]"},
 		"body without need": {"required: true\n        content", "required: false\n        content"},
 		"key that is twice": {"      operationId: getOrg\n", "      operationId: getOrg\n      operationId: getOrg\n"},

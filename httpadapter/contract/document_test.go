@@ -49,14 +49,15 @@ type pathObject struct {
 }
 
 type operationObject struct {
-	OperationID string                    `yaml:"operationId"`
-	Tags        []string                  `yaml:"tags"`
-	Summary     string                    `yaml:"summary"`
-	Description string                    `yaml:"description"`
-	Security    *[]map[string][]string    `yaml:"security"`
-	Parameters  []parameterObject         `yaml:"parameters"`
-	RequestBody *bodyObject               `yaml:"requestBody"`
-	Responses   map[string]responseObject `yaml:"responses"`
+	OperationID       string                    `yaml:"operationId"`
+	Tags              []string                  `yaml:"tags"`
+	Summary           string                    `yaml:"summary"`
+	Description       string                    `yaml:"description"`
+	UnknownParameters string                    `yaml:"x-unknown-parameters"` // "refused", or empty: ignored
+	Security          *[]map[string][]string    `yaml:"security"`
+	Parameters        []parameterObject         `yaml:"parameters"`
+	RequestBody       *bodyObject               `yaml:"requestBody"`
+	Responses         map[string]responseObject `yaml:"responses"`
 }
 
 type parameterObject struct {
@@ -65,6 +66,8 @@ type parameterObject struct {
 	In          string `yaml:"in"`
 	Description string `yaml:"description"`
 	Required    bool   `yaml:"required"`
+	Style       string `yaml:"style"`
+	Explode     *bool  `yaml:"explode"`
 	Schema      any    `yaml:"schema"`
 	Example     any    `yaml:"example"`
 }
@@ -118,6 +121,7 @@ type operation struct {
 	template   []string // the segments of the path
 	secured    bool
 	scopes     []string
+	strict     bool // refuses query parameters that it does not know
 	parameters []parameter
 	body       *jsonschema.Schema // nil: takes none
 	responses  map[int]*response
@@ -126,14 +130,17 @@ type operation struct {
 type parameter struct {
 	name, in string
 	required bool
+	commas   bool // the values of an array are in one text, instead of one text each
 	schema   *jsonschema.Schema
 }
 
 type response struct {
-	headers   map[string]parameter // by canonical name
-	mediaType string
-	schema    *jsonschema.Schema
+	headers map[string]parameter // by canonical name
+	content content
 }
+
+// content are schemas by media type. That of CSV is the one of the list of its lines, as objects by the names in the first.
+type content map[string]*jsonschema.Schema
 
 // example is an example of the document with the schema that it must keep.
 type example struct {
@@ -193,8 +200,8 @@ func asJSON(v any) (any, error) {
 }
 
 // keywords are what our schemas are made of. JSON Schema ignores all others, and so a slip such as "minlength".
-var keywords = strings.Fields(`$ref description type format enum const pattern minLength maxLength minimum maximum exclusiveMinimum minItems maxItems items
-	properties required additionalProperties unevaluatedProperties minProperties dependentRequired allOf anyOf oneOf default`)
+var keywords = strings.Fields(`$ref description type format enum const pattern minLength maxLength minimum maximum exclusiveMinimum minItems maxItems uniqueItems items
+	properties patternProperties propertyNames required additionalProperties unevaluatedProperties minProperties dependentRequired allOf anyOf oneOf default`)
 
 // knownKeywords looks for schemas, at the places where a document has them, and for keywords in them that are none.
 func knownKeywords(v any, pointer string) error {
@@ -245,7 +252,7 @@ func schemaKeywords(v any, pointer string) error {
 		var inner []any
 		switch value := object[name].(type) {
 		case map[string]any:
-			if name != "properties" {
+			if name != "properties" && name != "patternProperties" {
 				inner = []any{value}
 				break
 			}
@@ -321,6 +328,9 @@ func (l *loader) operation(pointer, method, path string, shared []parameterObjec
 		}
 		loaded.secured, loaded.scopes = true, scopes
 	}
+	if loaded.strict = o.UnknownParameters == "refused"; !loaded.strict && o.UnknownParameters != "" {
+		return nil, fmt.Errorf("unknown parameters are refused or ignored, and not %s", o.UnknownParameters)
+	}
 	at := pointer + "/" + strings.ToLower(method)
 	for place, list := range map[string][]parameterObject{pointer: shared, at: o.Parameters} {
 		for i, p := range list {
@@ -332,22 +342,26 @@ func (l *loader) operation(pointer, method, path string, shared []parameterObjec
 			if err != nil {
 				return nil, err
 			}
+			if err := p.checkStyle(schema); err != nil {
+				return nil, err
+			}
 			l.example(pointer+"/example", schema, p.Example)
-			loaded.parameters = append(loaded.parameters, parameter{name: p.Name, in: p.In, required: p.Required, schema: schema})
+			loaded.parameters = append(loaded.parameters, parameter{
+				name: p.Name, in: p.In, required: p.Required, commas: p.Explode != nil && !*p.Explode, schema: schema,
+			})
 		}
 	}
 	if o.RequestBody != nil {
 		if !o.RequestBody.Required {
 			return nil, fmt.Errorf("every body that is taken is required")
 		}
-		mediaType, schema, err := l.content(at+"/requestBody", o.RequestBody.Content)
+		content, err := l.content(at+"/requestBody", o.RequestBody.Content)
 		if err != nil {
 			return nil, err
 		}
-		if mediaType != "application/json" {
+		if loaded.body = content[jsonType]; loaded.body == nil || len(content) > 1 {
 			return nil, fmt.Errorf("every body is JSON")
 		}
-		loaded.body = schema
 	}
 	for code, r := range o.Responses {
 		status, err := strconv.Atoi(code)
@@ -359,6 +373,22 @@ func (l *loader) operation(pointer, method, path string, shared []parameterObjec
 		}
 	}
 	return loaded, nil
+}
+
+// checkStyle refuses what the checker does not know how to read.
+func (p *parameterObject) checkStyle(s *jsonschema.Schema) error {
+	types := typesOf(s)
+	switch {
+	case p.Style != "" && p.Style != "form":
+		return fmt.Errorf("%s: the style %s", p.Name, p.Style)
+	case p.In != "query" && (slices.Contains(types, "array") || slices.Contains(types, "object")):
+		return fmt.Errorf("%s: only parameters of a query have several values", p.Name)
+	case p.Explode != nil && !*p.Explode && !slices.Contains(types, "array"):
+		return fmt.Errorf("%s: only the values of an array are in one text", p.Name)
+	case slices.Contains(types, "object") && s.PropertyNames == nil:
+		return fmt.Errorf("%s: an object takes what its propertyNames say", p.Name)
+	}
+	return nil
 }
 
 func (l *loader) response(pointer string, r responseObject) (*response, error) {
@@ -383,34 +413,45 @@ func (l *loader) response(pointer string, r responseObject) (*response, error) {
 		loaded.headers[http.CanonicalHeaderKey(name)] = parameter{name: name, in: "header", required: h.Required, schema: schema}
 	}
 	var err error
-	loaded.mediaType, loaded.schema, err = l.content(pointer, r.Content)
+	loaded.content, err = l.content(pointer, r.Content)
 	return loaded, err
 }
 
-// content returns the one media type of a body.
-func (l *loader) content(pointer string, content map[string]mediaObject) (string, *jsonschema.Schema, error) {
-	for mediaType, media := range content {
-		if len(content) > 1 {
-			break
-		}
+// content returns what a body is made of.
+func (l *loader) content(pointer string, media map[string]mediaObject) (content, error) {
+	if len(media) == 0 {
+		return nil, fmt.Errorf("%s must have a media type", pointer)
+	}
+	loaded := content{}
+	for mediaType, m := range media {
 		at := pointer + "/content/" + escape(mediaType)
 		schema, err := l.compile(at + "/schema")
 		if err != nil {
-			return "", nil, err
+			return nil, err
 		}
-		l.example(at+"/example", schema, media.Example)
-		for name, e := range media.Examples {
+		loaded[mediaType] = schema
+		if text, ok := m.Example.(string); ok && isCSV(mediaType) {
+			t, err := readCSV([]byte(text), false)
+			if err != nil {
+				return nil, fmt.Errorf("%s/example: %w", at, err)
+			}
+			if columns := membersOf(itemsOf(schema), nil); !endsWith(t.columns, columns) {
+				return nil, fmt.Errorf("%s/example does not have the columns %q", at, columns)
+			}
+			m.Example = t.lines
+		}
+		l.example(at+"/example", schema, m.Example)
+		for name, e := range m.Examples {
 			if shared, ok := strings.CutPrefix(e.Ref, "#/components/examples/"); ok {
 				e = l.doc.Components.Examples[shared]
 			}
 			if e.Value == nil {
-				return "", nil, fmt.Errorf("%s/examples/%s has no value", at, name)
+				return nil, fmt.Errorf("%s/examples/%s has no value", at, name)
 			}
 			l.example(at+"/examples/"+name, schema, e.Value)
 		}
-		return mediaType, schema, nil
 	}
-	return "", nil, fmt.Errorf("%s must have one media type", pointer)
+	return loaded, nil
 }
 
 func (l *loader) example(pointer string, schema *jsonschema.Schema, value any) {
