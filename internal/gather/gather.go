@@ -229,8 +229,9 @@ func (f *flight[In, Out]) settle(answered int, took time.Duration) {
 	if f.content > 0 {
 		f.content--
 	} else {
-		enough = min(answered+len(f.g.queue), f.g.cfg.MaxItems)
+		enough += len(f.g.queue)
 	}
+	enough = min(enough, f.g.cfg.MaxItems, f.g.cfg.MaxQueue) // no more go with one flush, or can wait for it
 	if answered == 0 || len(f.g.queue) >= enough {
 		return
 	}

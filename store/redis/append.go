@@ -404,11 +404,13 @@ func (b *batch) add(i int, p *prepared) {
 // open returns a section from first on that takes p; -1: it needs a new one.
 func (b *batch) open(p *prepared, first int) int {
 	for at := len(b.sections) - 1; at >= first; at-- {
-		if in := b.sections[at]; in.class == p.class && in.bytes+len(p.body) <= maxRecords {
+		in := b.sections[at]
+		if in.class == p.class && in.bytes+len(p.body) <= maxRecords {
 			return at
 		}
-		if p.class.cap > 0 {
-			break // a cap is used up in order
+		// A cap is used up in order, also by what has none itself.
+		if in.class.counted && p.class.counted && in.class.month == p.class.month && (in.class.cap > 0 || p.class.cap > 0) {
+			break
 		}
 	}
 	return -1
