@@ -66,9 +66,10 @@ func (t *Tracker) Agents(ctx context.Context, c Caller, test bool) ([]AgentEntry
 			return nil, unread("the store", err)
 		}
 		entry := byID[event.AgentID]
-		if event.Test != test || entry == nil { // nil: its first event came since
+		if event.Test != test || event.Voided() || entry == nil { // nil: its first event came since
 			continue
 		}
+		event = event.Current()
 		entry.add(&event)
 	}
 	list := make([]AgentEntry, 0, len(byID))

@@ -58,6 +58,10 @@ type Event struct {
 	Scale      Scale // decimals that the results were rounded to
 
 	ROI // HoursSaved, CostSaved, AgentCost, NetSaved
+
+	// Amendments are the corrections that were made since, in their order. Only Store.Event and Store.Events fill them in; they are no part of
+	// what is stored of an event, nor of what Equal compares.
+	Amendments []Amendment
 }
 
 // AuditSample holds excerpts of what went in and came out, for a person who checks the agent's work.
@@ -79,6 +83,10 @@ func Int64(n int64) NullInt64 { return NullInt64{Int64: n, Valid: true} }
 func (e Event) Clone() Event {
 	e.Metadata = slices.Clone(e.Metadata)
 	e.LLMCalls = slices.Clone(e.LLMCalls)
+	e.Amendments = slices.Clone(e.Amendments)
+	for i := range e.Amendments {
+		e.Amendments[i].LLMCalls = slices.Clone(e.Amendments[i].LLMCalls)
+	}
 	return e
 }
 
@@ -96,7 +104,11 @@ func (e Event) MarshalJSON() ([]byte, error) { return e.AppendJSON(nil), nil }
 
 // AppendJSON appends what MarshalJSON returns to dst.
 func (e *Event) AppendJSON(dst []byte) []byte {
-	return e.appendPublic(append(dst, '{'))
+	dst = e.appendPublic(append(dst, '{'))
+	if len(e.Amendments) > 0 {
+		dst = append(AppendAmendments(append(dst[:len(dst)-1], `,"amendments":`...), e.Amendments), '}')
+	}
+	return dst
 }
 
 // AppendStored appends the encoding that stores keep: the fields of AppendJSON and what only the system needs, with a
@@ -215,6 +227,7 @@ type eventJSON struct {
 	LLMCalls    []callJSON      `json:"llm_calls"`
 	Metadata    json.RawMessage `json:"metadata"`
 	AuditSample AuditSample     `json:"audit_sample"`
+	Amendments  []amendmentJSON `json:"amendments"`
 }
 
 // DecodeStored reads what AppendStored wrote for an event of org.
@@ -249,6 +262,10 @@ func (e *Event) UnmarshalJSON(data []byte) error {
 	if err != nil {
 		return fmt.Errorf("humanhours: decode event %s: %w", w.ID, err)
 	}
+	corrections, err := amendments(w.Currency, w.Amendments)
+	if err != nil {
+		return fmt.Errorf("humanhours: decode event %s: %w", w.ID, err)
+	}
 	*e = Event{
 		ID: w.ID, KeyID: w.KeyID, Test: w.Test,
 		AgentID: w.AgentID, TaskType: w.TaskType, Outcome: w.Outcome, AgentDuration: w.AgentDuration,
@@ -264,6 +281,8 @@ func (e *Event) UnmarshalJSON(data []byte) error {
 		Credited: w.Credited == nil || *w.Credited,
 		Scale:    scale,
 		ROI:      ROI{HoursSaved: w.HoursSaved, CostSaved: w.CostSaved, AgentCost: w.AgentCost, NetSaved: w.NetSaved},
+
+		Amendments: corrections,
 	}
 	return nil
 }

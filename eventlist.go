@@ -45,7 +45,7 @@ func (t *Tracker) Event(ctx context.Context, c Caller, id string) (Event, error)
 	case err != nil:
 		return Event{}, unread("the store", err)
 	case !ok:
-		return Event{}, &Error{Code: CodeNotFound, Message: "there is no such event", Hint: "GET /v1/events lists them."}
+		return Event{}, noEvent()
 	}
 	return event, nil
 }
@@ -86,7 +86,8 @@ func (t *Tracker) Events(ctx context.Context, c Caller, q EventListQuery) (Event
 	return page, nil
 }
 
-// Export yields all events that q asks for, whatever its Limit. Its plan must include reports. It ends with its first error, which is an *Error.
+// Export yields the events that a report on q counts, whatever its Limit: without those that were voided, and with the numbers that their amendments
+// gave them, so that their sum is the report. Its plan must include reports. It ends with its first error, which is an *Error.
 func (t *Tracker) Export(ctx context.Context, c Caller, q EventListQuery) iter.Seq2[Event, error] {
 	return func(yield func(Event, error) bool) {
 		org, err := t.org(ctx, c)
@@ -112,7 +113,7 @@ func (t *Tracker) Export(ctx context.Context, c Caller, q EventListQuery) iter.S
 				yield(Event{}, err)
 				return
 			}
-			if ok && !yield(event, nil) {
+			if ok && !event.Voided() && !yield(event.Current(), nil) {
 				return
 			}
 		}

@@ -13,7 +13,8 @@ type Change struct {
 	At    time.Time `json:"at"`               // UTC, milliseconds
 	KeyID string    `json:"key_id,omitempty"` // the API key that made the change; empty in process
 	// Subject is what was changed: "currency", "default_hourly_rate", "plan", "task_types.<key>" (made, with all that it has),
-	// "task_types.<key>.<field>", "overrides.<key>", "agents.<id>.hourly_rate" or "agents.<id>.display_name".
+	// "task_types.<key>.<field>", "overrides.<key>", "agents.<id>.hourly_rate", "agents.<id>.display_name", "events.<id>.voided",
+	// "events.<id>.redacted" or "events.<id>.agent_cost".
 	Subject string `json:"subject"`
 	Old     string `json:"old,omitempty"` // the value before; empty: there was none
 	New     string `json:"new,omitempty"` // the value after; empty: removed

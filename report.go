@@ -145,6 +145,7 @@ type ReportCaveats struct {
 	Failures       int64    // of the counted events: they save nothing and cost what they cost
 	Unpriced       int64    // of the counted events: their agent cost is not known, and counts as 0
 	UnpricedModels []string // their models, sorted, the first 100
+	Voided         int64    // events that match but were voided
 	LeftOut        int64    // events of test keys that match but for that; 0 in a report about those
 }
 
@@ -355,6 +356,14 @@ func (r *reporter) add(e *Event) error {
 			r.caveats.LeftOut++
 		}
 		return nil
+	}
+	if e.Voided() {
+		r.caveats.Voided++
+		return nil
+	}
+	if len(e.Amendments) > 0 {
+		current := e.Current()
+		e = &current
 	}
 	if e.Outcome == OutcomeFailure {
 		r.caveats.Failures++

@@ -51,6 +51,14 @@ import (
 //   - Agents returns each agent that a stored event names once, with the first and the last instant of occurrence of its events, ordered by id; those of test events apart.
 //   - An agent is recorded in the same step as its event: an entry that is refused, replayed or failed changes nothing about agents.
 //
+// # Amendments
+//
+//   - Amend adds an amendment to an event that has as many as Base says, and changes nothing otherwise.
+//   - Of concurrent Amends with one Base exactly one is stored.
+//   - Event and Events show an event with its amendments, in their order; Append and Replay answer it as it was stored.
+//   - A redaction erases metadata and audit sample: nothing that the store answers has them from then on.
+//   - In a store that is an OrgStore too, the change is appended to the history of the org in the same step.
+//
 // # Reading
 //
 //   - Events yields each matching event once, in the order that was asked for, whatever the order in which they came.
@@ -84,6 +92,9 @@ type Store interface {
 
 	// Usage returns how many events of org count for a month.
 	Usage(ctx context.Context, org string, month Month) (int64, error)
+
+	// Amend adds an amendment to an event. Found is false, and nothing is stored, if the org has no such event.
+	Amend(ctx context.Context, q AmendQuery) (Amended, error)
 
 	// Agents returns the agents that live events of org name, or with test those that test events name. An event that is deleted because
 	// of its age leaves its agent as it is.

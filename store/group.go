@@ -130,6 +130,11 @@ func (g *Group) Usage(ctx context.Context, org string, month humanhours.Month) (
 	return g.inner.Usage(ctx, org, month)
 }
 
+// Amend implements humanhours.Store.
+func (g *Group) Amend(ctx context.Context, q humanhours.AmendQuery) (humanhours.Amended, error) {
+	return g.inner.Amend(ctx, q)
+}
+
 // Agents implements humanhours.Store.
 func (g *Group) Agents(ctx context.Context, org string, test bool) ([]humanhours.AgentSeen, error) {
 	return g.inner.Agents(ctx, org, test)

@@ -122,6 +122,15 @@ func TestDocumentedUser(t *testing.T) {
 				require.Equal(t, http.StatusOK, status)
 			}
 			server.Close()
+			for event, err := range s.store.Events(t.Context(), humanhours.EventQuery{Org: "help-desk", Limit: 2}) {
+				require.NoError(t, err)
+				event, err = s.tracker.RedactEvent(t.Context(), humanhours.Caller{Org: "help-desk"}, event.ID, "asked for")
+				require.NoError(t, err)
+				require.True(t, event.Redacted())
+				event, err = s.tracker.VoidEvent(t.Context(), humanhours.Caller{Org: "help-desk"}, event.ID, "a test")
+				require.NoError(t, err)
+				require.True(t, event.Voided())
+			}
 			events := 0
 			for _, descending := range []bool{false, true} {
 				now := time.Now()

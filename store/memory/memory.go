@@ -50,6 +50,7 @@ type tenant struct {
 	keys     map[string]keyRecord
 	months   map[humanhours.Month]int64
 	agents   map[agent]*seen
+	amended  map[string][]humanhours.Amendment // by id of the event; a list that is here is never written to
 	occurred index
 	received index
 }
@@ -98,6 +99,7 @@ func (s *Store) tenant(org string, create bool) *tenant {
 			keys:     make(map[string]keyRecord),
 			months:   make(map[humanhours.Month]int64),
 			agents:   make(map[agent]*seen),
+			amended:  make(map[string][]humanhours.Amendment),
 			occurred: index{at: func(r *record) int64 { return r.occurred }},
 			received: index{at: func(r *record) int64 { return r.received }},
 		}
@@ -209,11 +211,13 @@ func (s *Store) Replay(ctx context.Context, q humanhours.ReplayQuery) (humanhour
 	}
 	t.mu.Lock()
 	key, ok := t.keys[q.Key]
-	t.mu.Unlock()
 	if !ok || !q.At.Before(key.until) {
+		t.mu.Unlock()
 		return humanhours.Replay{}, nil
 	}
-	event, err := t.decode(key.event)
+	found := snapshot{stored: key.event.stored}
+	t.mu.Unlock()
+	event, err := t.shown(found)
 	return humanhours.Replay{Event: event, Found: err == nil, Mismatch: key.fingerprint != q.Fingerprint}, err
 }
 
@@ -228,12 +232,71 @@ func (s *Store) Event(ctx context.Context, org, id string) (humanhours.Event, bo
 	}
 	t.mu.Lock()
 	r, ok := t.byID[id]
-	t.mu.Unlock()
 	if !ok {
+		t.mu.Unlock()
 		return humanhours.Event{}, false, nil
 	}
-	event, err := t.decode(r)
+	found := t.look(r)
+	t.mu.Unlock()
+	event, err := t.shown(found)
 	return event, err == nil, err
+}
+
+// snapshot is what there is of a record at a time.
+type snapshot struct {
+	stored  []byte
+	amended []humanhours.Amendment
+}
+
+// look is called with the lock held.
+func (t *tenant) look(r *record) snapshot {
+	return snapshot{stored: r.stored, amended: t.amended[r.id]}
+}
+
+// shown is an event with its amendments.
+func (t *tenant) shown(s snapshot) (humanhours.Event, error) {
+	event, err := humanhours.DecodeStored(t.org, s.stored)
+	event.Amendments = slices.Clone(s.amended)
+	for i := range event.Amendments {
+		event.Amendments[i].LLMCalls = slices.Clone(event.Amendments[i].LLMCalls)
+	}
+	return event, err
+}
+
+// Amend implements humanhours.Store.
+func (s *Store) Amend(ctx context.Context, q humanhours.AmendQuery) (humanhours.Amended, error) {
+	if err := ctx.Err(); err != nil {
+		return humanhours.Amended{}, err
+	}
+	t := s.tenant(q.Org, false)
+	if t == nil {
+		return humanhours.Amended{}, nil
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	r, ok := t.byID[q.ID]
+	if !ok {
+		return humanhours.Amended{}, nil
+	}
+	list := t.amended[q.ID]
+	stored := len(list) == q.Base
+	if stored {
+		if q.Amendment.Kind == humanhours.AmendRedact {
+			event, err := t.decode(r)
+			if err != nil {
+				return humanhours.Amended{}, err
+			}
+			event.Redact()
+			r.stored = event.AppendStored(nil)
+		}
+		a := q.Amendment
+		a.At = a.At.UTC().Truncate(time.Millisecond)
+		a.LLMCalls = slices.Clone(a.LLMCalls)
+		t.amended[q.ID] = append(slices.Clip(list), a)
+		s.orgs.note(q.Org, q.Change)
+	}
+	event, err := t.shown(t.look(r))
+	return humanhours.Amended{Event: event, Found: true, Stored: stored}, err
 }
 
 // page is how many events a query takes from the index at a time. The lock is held only for that.
@@ -255,13 +318,16 @@ func (s *Store) Events(ctx context.Context, q humanhours.EventQuery) iter.Seq2[h
 			idx = &t.received
 		}
 		r := newSpan(q)
-		records := make([]*record, 0, page)
+		records, found := make([]*record, 0, page), make([]snapshot, 0, page)
 		for left := q.Limit; ; {
 			t.mu.Lock()
-			records = idx.read(records[:0], r, page)
-			t.mu.Unlock()
+			records, found = idx.read(records[:0], r, page), found[:0]
 			for _, rec := range records {
-				event, err := t.decode(rec)
+				found = append(found, t.look(rec))
+			}
+			t.mu.Unlock()
+			for _, at := range found {
+				event, err := t.shown(at)
 				if cancelled := ctx.Err(); cancelled != nil {
 					err = cancelled
 				}
@@ -310,6 +376,16 @@ type orgRecord struct {
 	history []humanhours.Change // append-only: a shorter slice of it that was handed out stays as it is
 }
 
+// note appends a change to the history of an org, which need not have settings.
+func (s *settings) note(id string, c humanhours.Change) {
+	c.At = c.At.UTC().Truncate(time.Millisecond)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	org := s.byID[id]
+	org.history = append(org.history, c)
+	s.byID[id] = org
+}
+
 func (r orgRecord) decode(id string) (humanhours.Org, error) {
 	org := humanhours.Org{ID: id}
 	if r.stored == nil {
@@ -328,7 +404,7 @@ func (s *Store) Org(ctx context.Context, id string) (humanhours.Org, bool, error
 	s.orgs.mu.RLock()
 	r, ok := s.orgs.byID[id]
 	s.orgs.mu.RUnlock()
-	if !ok {
+	if !ok || r.version == 0 { // there may be history all the same
 		return humanhours.Org{}, false, nil
 	}
 	org, err := r.decode(id)
@@ -358,9 +434,10 @@ func (s *Store) UpdateOrg(ctx context.Context, id string, f func(*humanhours.Org
 			return humanhours.Org{}, fmt.Errorf("memory: encode org: %w", err)
 		}
 		s.orgs.mu.Lock()
-		swapped := s.orgs.byID[id].version == was.version
+		now := s.orgs.byID[id]
+		swapped := now.version == was.version
 		if swapped {
-			s.orgs.byID[id] = orgRecord{version: org.Version, stored: stored, history: append(was.history, changes...)}
+			s.orgs.byID[id] = orgRecord{version: org.Version, stored: stored, history: append(now.history, changes...)}
 		}
 		s.orgs.mu.Unlock()
 		if swapped {

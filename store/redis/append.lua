@@ -128,7 +128,7 @@ local function section(o)
     if latest > tail[6] then tail[6], moved[4] = latest, true end
   end
   local chunk = base .. ':e:' .. whole(tail[1])
-  if tail[2] == 0 and redis.call('EXISTS', chunk) == 1
+  if tail[2] == 0 and redis.call('EXISTS', chunk, base .. ':v:' .. whole(tail[1])) > 0
     or not meta[1] and redis.call('EXISTS', base .. ':i') == 1
     or keyed and not isLive and redis.call('EXISTS', base .. ':k:' .. ARGV[o + 7]) == 1 then
     return { 'g' }

@@ -16,6 +16,8 @@ import (
 var (
 	//go:embed common.lua
 	commonLua string
+	//go:embed amend.lua
+	amendLua string
 	//go:embed append.lua
 	appendLua string
 	//go:embed agents.lua
@@ -34,12 +36,14 @@ var (
 
 // scripts are the Lua programs of the store, each with its hash.
 type scripts struct {
-	append, agents, find, chunks, org, key *goredis.Script
+	amend, append, agents, find, chunks, org, key *goredis.Script
 }
 
 func newScripts() scripts {
 	of := func(text string) *goredis.Script { return goredis.NewScript(commonLua + text) }
-	return scripts{append: of(appendLua), agents: of(agentsLua), find: of(findLua), chunks: of(chunksLua), org: of(orgLua), key: of(keyLua)}
+	return scripts{
+		amend: of(amendLua), append: of(appendLua), agents: of(agentsLua), find: of(findLua), chunks: of(chunksLua), org: of(orgLua), key: of(keyLua),
+	}
 }
 
 // call is one call of a script, and what came of it.
@@ -305,4 +309,20 @@ func text(answer any) (string, error) {
 		return "", fmt.Errorf("%w: %T", errAnswer, answer)
 	}
 	return s, nil
+}
+
+// texts reads an answer that is a list of strings.
+func texts(answer any) ([]string, error) {
+	list, ok := answer.([]any)
+	if !ok {
+		return nil, fmt.Errorf("%w: %T", errAnswer, answer)
+	}
+	all := make([]string, len(list))
+	for i, item := range list {
+		var err error
+		if all[i], err = text(item); err != nil {
+			return nil, err
+		}
+	}
+	return all, nil
 }

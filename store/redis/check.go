@@ -79,8 +79,8 @@ const mayScript = `
 if not redis.acl_check_cmd then return '' end
 local key = ARGV[1]
 for _, command in ipairs({
-  { 'HMGET', key, 'f' }, { 'HGET', key, 'f' }, { 'HGETALL', key }, { 'HLEN', key }, { 'GETRANGE', key, '0', '1' }, { 'STRLEN', key }, { 'HINCRBY', key, 'f', '1' },
-  { 'SET', key, 'v' }, { 'APPEND', key, 'v' }, { 'COPY', key, key .. 'x', 'REPLACE' }, { 'RENAME', key .. 'x', key }, { 'ZADD', key, '1', 'm' },
+  { 'HMGET', key, 'f' }, { 'HGET', key, 'f' }, { 'HGETALL', key }, { 'HLEN', key }, { 'GET', key }, { 'MGET', key }, { 'GETRANGE', key, '0', '1' }, { 'STRLEN', key }, { 'HINCRBY', key, 'f', '1' },
+  { 'SET', key, 'v' }, { 'APPEND', key, 'v' }, { 'SETRANGE', key, '0', 'v' }, { 'COPY', key, key .. 'x', 'REPLACE' }, { 'RENAME', key .. 'x', key }, { 'ZADD', key, '1', 'm' },
   { 'HSET', key, 'f', 'v' }, { 'PTTL', key }, { 'PEXPIRE', key, '1' }, { 'EXISTS', key }, { 'ZRANGEBYSCORE', key, '0', '1' },
   { 'ZREVRANGEBYSCORE', key, '1', '0' }, { 'ZSCORE', key, 'm' }, { 'RPUSH', key, 'v' }, { 'SADD', key, 'm' },
 }) do

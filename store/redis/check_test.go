@@ -87,12 +87,13 @@ func TestCheckWhereLittleIsAllowed(t *testing.T) {
 	require.NoError(t, s.Append(t.Context(), []humanhours.Entry{keyedEntry("acme", 1)})[0].Err)
 	_, err = s.UpdateOrg(t.Context(), "acme", func(*humanhours.Org) ([]humanhours.Change, error) { return nil, nil })
 	require.NoError(t, err)
+	amend(t, s, amendment(1, humanhours.AmendRedact, 0))
 	_, err = s.Agents(t.Context(), "acme", false)
 	require.NoError(t, err)
 	_, _, err = s.PutKey(t.Context(), humanhours.APIKey{ID: "3fK9xQ2b", Org: "acme"})
 	require.NoError(t, err)
 	require.NoError(t, s.TouchKey(t.Context(), "3fK9xQ2b", time.Now()))
-	for _, command := range []string{"zadd", "copy", "hincrby", "hmget", "hgetall", "hlen"} {
+	for _, command := range []string{"zadd", "copy", "hincrby", "hmget", "hgetall", "hlen", "setrange", "mget"} {
 		_, err = check(t, user("-"+command))
 		require.ErrorContains(t, err, strings.ToUpper(command), "a script would end in its middle")
 	}

@@ -26,6 +26,7 @@ func TestCluster(t *testing.T) {
 	t.Run("spread", func(t *testing.T) { orgsSpread(t, c) })
 	t.Run("names", func(t *testing.T) { namesNeverCollide(t, c) })
 	t.Run("a slot moves", func(t *testing.T) { slotMoves(t, c) })
+	t.Run("amendments", func(t *testing.T) { amendedInACluster(t, c) })
 	t.Run("the slot of the API keys moves", func(t *testing.T) { keySlotMoves(t, c) })
 	t.Run("scripts are forgotten", func(t *testing.T) { scriptsForgotten(t, c) })
 	t.Run("a node is killed", func(t *testing.T) { nodeKilled(t, c) })

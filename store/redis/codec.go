@@ -1,9 +1,12 @@
 package redis
 
 import (
+	"bytes"
 	"encoding/binary"
+	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/oklog/ulid/v2"
 
@@ -358,6 +361,69 @@ func (c *codec) expand(dst []byte, r record) ([]byte, error) {
 
 func appendInstantField(dst []byte, field string, ms int64) []byte {
 	return append(instants.Append(append(dst, field...), ms), '"')
+}
+
+// redacted returns a record without what a redaction erases. Others say where it begins and where the next one does, so it stays as long as it
+// was: blanks fill it up, which JSON may have behind a value. All else stays as it is, also what this release does not know.
+func (c *codec) redacted(old []byte) ([]byte, error) {
+	r, rest, err := cutRecord(old)
+	if err != nil || len(rest) > 0 {
+		return nil, errors.Join(errCorrupt, err)
+	}
+	text, err := c.expand(nil, r)
+	if err == nil {
+		text, err = without(text, "metadata", "audit_sample")
+	}
+	if err != nil {
+		return nil, err
+	}
+	clean := make([]byte, 0, len(old))
+	clean = c.compress(append(clean, old[:len(old)-len(r.body)]...), text, r.received, r.occurred)
+	for len(clean) < len(old) {
+		clean = append(clean, ' ')
+	}
+	// What is overwritten cannot be had again, so it is made sure of.
+	want, err := c.decode("", r)
+	if err != nil {
+		return nil, err
+	}
+	want.Redact()
+	now, rest, err := cutRecord(clean)
+	if err != nil || len(rest) > 0 || len(clean) != len(old) {
+		return nil, errors.Join(errCorrupt, err)
+	}
+	if got, err := c.decode("", now); err != nil || !got.Equal(&want) {
+		return nil, errors.Join(errCorrupt, err)
+	}
+	return clean, nil
+}
+
+// without takes members out of a JSON object, of which they are not the first, and what is behind it.
+func without(object []byte, names ...string) ([]byte, error) {
+	d := json.NewDecoder(bytes.NewReader(object))
+	if _, err := d.Token(); err != nil {
+		return nil, errors.Join(errCorrupt, err)
+	}
+	var kept []byte
+	var value json.RawMessage
+	from := int64(0)
+	for d.More() {
+		before := d.InputOffset() // the comma
+		name, err := d.Token()
+		if err == nil {
+			err = d.Decode(&value)
+		}
+		if err != nil {
+			return nil, errors.Join(errCorrupt, err)
+		}
+		if text, _ := name.(string); slices.Contains(names, text) {
+			kept, from = append(kept, object[from:before]...), d.InputOffset()
+		}
+	}
+	if _, err := d.Token(); err != nil {
+		return nil, errors.Join(errCorrupt, err)
+	}
+	return append(kept, object[from:d.InputOffset()]...), nil
 }
 
 // decode returns the event of a record.

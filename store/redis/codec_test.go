@@ -52,6 +52,78 @@ func TestRecordsComeBack(t *testing.T) {
 	require.Empty(t, chunk)
 }
 
+// A record without what a redaction erases has its length and its claim, and all else that is in it, also what a later release has added.
+func TestRedactedRecords(t *testing.T) {
+	c := newCodec()
+	for n := range 60 {
+		e := storetest.Event("acme", n)
+		if n%3 == 1 {
+			e.Metadata = []byte(`{"metadata":{"a":"}],"},"audit_sample":[{"metadata":1}]}`)
+		}
+		if n%4 == 1 {
+			e.AuditSample = humanhours.AuditSample{}
+		}
+		if n%5 == 1 {
+			e.Metadata = nil
+		}
+		old, err := c.appendRecord(nil, &e, map[bool]*claim{true: {expires: int64(n), fingerprint: humanhours.Fingerprint{1, 2}}}[n%2 == 0])
+		require.NoError(t, err)
+		if n%6 == 3 { // of a later release, with text in place of codes
+			text := e.AppendStored(nil)
+			text = append(text[:len(text)-1], `,"later":{"metadata":"stays"}}`...)
+			old = append(old[:headBytes:headBytes], text...)
+			old[0], old[1], old[2] = 0, byte((len(old)-lengthBytes)>>8), byte(len(old)-lengthBytes)
+		}
+		was, err := c.decode("acme", must(cutRecord(old)))
+		require.NoError(t, err)
+		clean, err := c.redacted(old)
+		require.NoError(t, err)
+		require.Len(t, clean, len(old))
+		require.Equal(t, old[:headBytes], clean[:headBytes])
+		if n%2 == 0 {
+			require.Equal(t, old[:headBytes+claimBytes], clean[:headBytes+claimBytes])
+		}
+		got, err := c.decode("acme", must(cutRecord(clean)))
+		require.NoError(t, err)
+		was.Redact()
+		require.True(t, got.Equal(&was))
+		require.NotContains(t, string(clean), "parcel")
+		require.NotContains(t, string(clean), "Zoë")
+		if n%6 == 3 {
+			text, err := c.expand(nil, must(cutRecord(clean)))
+			require.NoError(t, err)
+			require.Contains(t, string(text), `,"later":{"metadata":"stays"}}`)
+		}
+		again, err := c.redacted(clean)
+		require.NoError(t, err)
+		require.Equal(t, clean, again)
+	}
+	_, err := c.redacted([]byte("no record"))
+	require.ErrorIs(t, err, errCorrupt)
+}
+
+func must(r record, _ []byte, err error) record {
+	if err != nil {
+		panic(err)
+	}
+	return r
+}
+
+func TestDamagedAmendments(t *testing.T) {
+	whole := "\x00\x00\x05\x00\x02idabc" + "\x00\x00\x02\x00\x02id"
+	got, err := amendments(nil).read(whole)
+	require.NoError(t, err)
+	require.Equal(t, amendments{"id": {"abc", ""}}, got)
+	for n := range whole {
+		if n != 0 && n != 10 {
+			_, err := amendments(nil).read(whole[:n])
+			require.ErrorIs(t, err, errCorrupt, "%d bytes", n)
+		}
+	}
+	_, err = amendments(nil).read("\x00\x00\x01\x00\x02id")
+	require.ErrorIs(t, err, errCorrupt)
+}
+
 func TestCodesAreUnambiguous(t *testing.T) {
 	seen := make(map[byte]bool)
 	for _, f := range fragments {

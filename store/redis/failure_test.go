@@ -7,6 +7,7 @@ import (
 	"math"
 	"net"
 	"runtime"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -69,6 +70,14 @@ func TestAPauseIsNotAHang(t *testing.T) {
 			return err
 		},
 		"Agents": func(ctx context.Context, _ int) error { _, err := s.Agents(ctx, "acme", false); return err },
+		"Amend": func(ctx context.Context, n int) error {
+			_, err := s.Amend(ctx, amendment(0, humanhours.AmendVoid, n))
+			return err
+		},
+		"Redact": func(ctx context.Context, n int) error {
+			_, err := s.Amend(ctx, amendment(0, humanhours.AmendRedact, n))
+			return err
+		},
 		"UpdateOrg": func(ctx context.Context, _ int) error {
 			_, err := s.UpdateOrg(ctx, "acme", func(*humanhours.Org) ([]humanhours.Change, error) { return nil, nil })
 			return err
@@ -371,6 +380,7 @@ func (s sending) ProcessHook(next goredis.ProcessHook) goredis.ProcessHook {
 type loseAnswer struct {
 	mu   sync.Mutex
 	then func() // before the call is made again; nil: nothing is lost
+	skip int    // answers that arrive before
 }
 
 func (*loseAnswer) DialHook(next goredis.DialHook) goredis.DialHook { return next }
@@ -386,7 +396,11 @@ func (l *loseAnswer) ProcessHook(next goredis.ProcessHook) goredis.ProcessHook {
 		}
 		l.mu.Lock()
 		then := l.then
-		l.then = nil
+		if l.skip > 0 {
+			l.skip, then = l.skip-1, nil
+		} else {
+			l.then = nil
+		}
 		l.mu.Unlock()
 		if then != nil {
 			then()
@@ -462,6 +476,13 @@ func TestWhatIsGoneIsAnErrorAtOnce(t *testing.T) {
 	_, err = s.Replay(ctx, humanhours.ReplayQuery{Org: "acme", Key: e.Key, At: e.At})
 	require.ErrorContains(t, err, "maxmemory-policy")
 	require.ErrorContains(t, s.Append(ctx, []humanhours.Entry{e})[0].Err, "maxmemory-policy")
+	for _, kind := range []humanhours.AmendmentKind{humanhours.AmendVoid, humanhours.AmendRedact} {
+		_, err = s.Amend(ctx, amendment(1, kind, 0))
+		require.ErrorContains(t, err, "maxmemory-policy")
+	}
+	history, err := s.History(ctx, humanhours.HistoryQuery{Org: "acme"})
+	require.NoError(t, err)
+	require.Empty(t, history)
 	for _, err = range s.Events(ctx, humanhours.EventQuery{Org: "acme"}) {
 	}
 	require.ErrorContains(t, err, "maxmemory-policy")
@@ -479,7 +500,7 @@ func TestWhatIsGoneIsAnErrorAtOnce(t *testing.T) {
 func TestWhatIsGoneIsNotSomethingElse(t *testing.T) {
 	client, ctx := redistest.Start(t).Client(t), t.Context()
 	for name, gone := range map[string][]string{
-		"the open chunk": {":e:1"}, "the counters": {":m"}, "chunk and counters": {":e:1", ":m"}, "the index": {":i"},
+		"the amendments": {":v:1"}, "the open chunk": {":e:1"}, "the counters": {":m"}, "chunk and counters": {":e:1", ":m"}, "the index": {":i"},
 		"counters and index": {":m", ":i"}, "all but the keys": {":m", ":i", ":e:1"}, "all but the chunk": {":m", ":i", ":k"},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -492,6 +513,9 @@ func TestWhatIsGoneIsNotSomethingElse(t *testing.T) {
 			for _, got := range s.Append(ctx, old) {
 				require.NoError(t, got.Err)
 			}
+			voided, err := s.Amend(ctx, amendment(0, humanhours.AmendVoid, 0))
+			require.NoError(t, err)
+			require.True(t, voided.Stored)
 			for _, part := range gone {
 				if part == ":k" {
 					keys, err := client.Keys(ctx, prefix+"{acme}:k:*").Result()
@@ -521,10 +545,19 @@ func TestWhatIsGoneIsNotSomethingElse(t *testing.T) {
 			for i := range old {
 				event, found, err := s.Event(ctx, "acme", old[i].Event.ID)
 				require.True(t, err != nil || !found || event.Equal(&old[i].Event), "event %d is %+v", i, event)
+				require.True(t, err != nil || !found || event.Voided() == (i == 0), "event %d has the amendments %+v", i, event.Amendments)
 				replay, err := s.Replay(ctx, humanhours.ReplayQuery{Org: "acme", Key: old[i].Key, At: old[i].At})
 				require.True(t, err != nil || !replay.Found || replay.Event.Equal(&old[i].Event), "the key of event %d names %+v", i, replay.Event)
 				again := s.Append(ctx, old[i:i+1])[0]
 				require.True(t, again.Err != nil || again.Event.Equal(&old[i].Event), "event %d is answered with %+v", i, again.Event)
+			}
+			for event, err := range s.Events(ctx, humanhours.EventQuery{Org: "acme"}) {
+				if err != nil {
+					break
+				}
+				if slices.ContainsFunc(old, func(e humanhours.Entry) bool { return e.Event.ID == event.ID }) {
+					require.Equal(t, event.ID == old[0].Event.ID, event.Voided(), "%s has the amendments %+v", event.ID, event.Amendments)
+				}
 			}
 		})
 	}
@@ -645,6 +678,27 @@ func TestAnyGroupOfAnOrgIsOneCall(t *testing.T) {
 	stats, err := client.Info(ctx, "commandstats").Result()
 	require.NoError(t, err)
 	require.Contains(t, stats, "cmdstat_evalsha:calls=1,")
+}
+
+// A cap is used up in the order of a group, also by entries that have none.
+func TestCapsAreUsedUpInOrder(t *testing.T) {
+	ctx := t.Context()
+	s := open(t, redistest.Start(t).Client(t), fresh())
+	group := make([]humanhours.Entry, 4)
+	for i, most := range []int64{3, 0, 3, 0} {
+		group[i] = storetest.Entry("acme", i)
+		group[i].Cap = most
+	}
+	for i, got := range s.Append(ctx, group) {
+		require.NoError(t, got.Err)
+		require.False(t, got.QuotaExceeded, "entry %d", i)
+	}
+	again := []humanhours.Entry{storetest.Entry("acme", 10), storetest.Entry("acme", 11), storetest.Entry("acme", 12)}
+	again[0].Cap, again[2].Cap = 5, 5
+	got := s.Append(ctx, again)
+	require.False(t, got[0].QuotaExceeded)
+	require.False(t, got[1].QuotaExceeded)
+	require.True(t, got[2].QuotaExceeded, "the one without a cap was before it")
 }
 
 // What keeps one section of a call from being stored keeps back no other.

@@ -1,8 +1,12 @@
 -- Finds one event. KEYS[1] is the base of the org's keys. ARGV: "id" and the field of the id, or "key", the hash of the key, an
--- instant and a fingerprint. Answers nothing, or "e" (an id), "r" (a key) or "m" (a key with another fingerprint), and the record.
+-- instant and a fingerprint. Answers nothing, or "e" (an id), "r" (a key) or "m" (a key with another fingerprint), and the record; after that of an
+-- id its amendments.
 if ARGV[1] == 'id' then
   local loc = redis.call('HGET', base .. ':i', ARGV[2])
-  return loc and { 'e', record(loc) } or {}
+  if not loc then return {} end
+  local amendments = amended(loc, ARGV[2])
+  if not amendments then return { 'e', '' } end
+  return { 'e', record(loc), unpack(amendments) }
 end
 local at, holder = tonumber(ARGV[3]), nil
 for g in string.gmatch(redis.call('HGET', base .. ':m', 'b') or '', '%S+') do

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	goredis "github.com/redis/go-redis/v9"
@@ -58,7 +59,7 @@ func (s *Store) scan(ctx context.Context, q humanhours.EventQuery, yield func(hu
 	}
 	yielded := 0
 	for chunks := firstChunks; first <= last; chunks = min(2*chunks, max(mostChunks, chunks)) {
-		names, bound, complete, err := s.chunks(ctx, q, first, last, chunks)
+		chunksOf, bound, complete, err := s.chunks(ctx, q, first, last, chunks)
 		if err != nil {
 			yield(humanhours.Event{}, err)
 			return
@@ -74,7 +75,7 @@ func (s *Store) scan(ctx context.Context, q humanhours.EventQuery, yield func(hu
 			chunks *= 2
 			continue
 		}
-		found, err := s.load(ctx, q, names, from, to, after)
+		found, amended, err := s.load(ctx, q, chunksOf, from, to, after)
 		if err != nil {
 			yield(humanhours.Event{}, err)
 			return
@@ -85,6 +86,9 @@ func (s *Store) scan(ctx context.Context, q humanhours.EventQuery, yield func(hu
 				return
 			}
 			event, err := found[i].decode(s.codec, q.Org)
+			if err == nil && len(amended) > 0 {
+				err = show(event, amended[idField(event.ID)])
+			}
 			if err != nil {
 				yield(humanhours.Event{}, err)
 				return
@@ -116,8 +120,14 @@ func ceil(t time.Time) int64 {
 	return ms
 }
 
+// chunk is one that holds events of a query.
+type chunk struct {
+	number  string
+	amended int // bytes of amendments that there are of its events, or more by now
+}
+
 // chunks calls chunks.lua.
-func (s *Store) chunks(ctx context.Context, q humanhours.EventQuery, first, last int64, most int) (names []string, bound int64, complete bool, err error) {
+func (s *Store) chunks(ctx context.Context, q humanhours.EventQuery, first, last int64, most int) (found []chunk, bound int64, complete bool, err error) {
 	order, direction, base := "o", "up", s.base(q.Org)
 	if q.Order == humanhours.ByReceived {
 		order = "r"
@@ -130,70 +140,93 @@ func (s *Store) chunks(ctx context.Context, q humanhours.EventQuery, first, last
 	if err := calls[0].err; err != nil {
 		return nil, 0, false, fmt.Errorf("redis: read events: %w", err)
 	}
-	list, ok := calls[0].answer.([]any)
-	if !ok || len(list) == 0 {
-		return nil, 0, false, errAnswer
+	list, err := texts(calls[0].answer)
+	if err != nil || len(list) == 0 {
+		return nil, 0, false, errors.Join(errAnswer, err)
 	}
-	for i, item := range list {
-		s, err := text(item)
-		if err != nil {
-			return nil, 0, false, err
+	if complete = list[0] == ""; !complete {
+		if bound, err = strconv.ParseInt(list[0], 10, 64); err != nil {
+			return nil, 0, false, errAnswer
 		}
-		switch {
-		case i > 0:
-			names = append(names, base+chunkKey+s)
-		case s == "":
-			complete = true
-		default:
-			if bound, err = strconv.ParseInt(s, 10, 64); err != nil {
+	}
+	for _, item := range list[1:] {
+		number, size, some := strings.Cut(item, " ")
+		c := chunk{number: number}
+		if some {
+			if c.amended, err = strconv.Atoi(size); err != nil {
 				return nil, 0, false, errAnswer
 			}
 		}
+		found = append(found, c)
 	}
-	return names, bound, complete, nil
+	return found, bound, complete, nil
 }
 
-// load reads chunks and returns what they have of a stretch of time, behind a position, in the order of the query.
-func (s *Store) load(ctx context.Context, q humanhours.EventQuery, names []string, from, to int64, after *position) ([]candidate, error) {
-	if len(names) == 0 {
-		return nil, nil
+// load reads chunks and returns what they have of a stretch of time, behind a position, in the order of the query, and the amendments that there are.
+func (s *Store) load(
+	ctx context.Context, q humanhours.EventQuery, chunks []chunk, from, to int64, after *position,
+) (found []candidate, amended amendments, err error) {
+	if len(chunks) == 0 {
+		return nil, nil, nil
 	}
-	var texts []string
+	base := s.base(q.Org)
+	names, logNames := make([]string, len(chunks)), make([]string, len(chunks))
+	for i, c := range chunks {
+		names[i], logNames[i] = base+chunkKey+c.number, base+amendKey+c.number
+	}
+	var texts, logs []string
 	missing := ""
-	err := s.client.do(ctx, func(ctx context.Context, c goredis.UniversalClient) error {
+	err = s.client.do(ctx, func(ctx context.Context, c goredis.UniversalClient) error {
 		pipe := c.Pipeline()
 		gets := make([]*goredis.StringCmd, len(names))
 		for i, name := range names {
 			gets[i] = pipe.Get(ctx, name)
 		}
+		// After the chunks: amendments are then no older than the records, and what they erase is not shown.
+		logsOf := pipe.MGet(ctx, logNames...)
 		_, _ = pipe.Exec(ctx) // every command has its own error
 		read, gone := make([]string, len(names)), ""
 		for i, get := range gets {
 			var err error
 			if read[i], err = get.Result(); errors.Is(err, goredis.Nil) {
-				gone = names[i]
+				gone = fmt.Sprintf("events in %q", names[i])
 			} else if err != nil {
 				return err
 			}
 		}
-		if err := ctx.Err(); err != nil {
+		got, err := logsOf.Result()
+		if err = errors.Join(err, ctx.Err()); err != nil {
 			return err
 		}
-		texts, missing = read, gone
+		if len(got) != len(names) {
+			return errAnswer
+		}
+		readLogs := make([]string, len(names))
+		for i := range got {
+			readLogs[i], _ = got[i].(string) // nil: there are none
+			if len(readLogs[i]) < chunks[i].amended && gone == "" {
+				gone = fmt.Sprintf("amendments in %q", logNames[i])
+			}
+		}
+		texts, logs, missing = read, readLogs, gone
 		return nil
 	})
 	if err == nil && missing != "" { // to ask again would not help
-		err = fmt.Errorf("the events in %q are gone; were they evicted or deleted? See maxmemory-policy", missing)
+		err = fmt.Errorf("the %s are gone; were they evicted or deleted? See maxmemory-policy", missing)
 	}
 	if err != nil {
-		return nil, fmt.Errorf("redis: read events: %w", err)
+		return nil, nil, fmt.Errorf("redis: read events: %w", err)
 	}
-	var found []candidate
+	for _, log := range logs {
+		if amended, err = amended.read(log); err != nil {
+			return nil, nil, err
+		}
+	}
 	for _, text := range texts {
 		for chunk := []byte(text); len(chunk) > 0; {
 			r, rest, err := cutRecord(chunk)
 			if err != nil {
-				return nil, err
+				return nil, nil, err
 			}
 			chunk = rest
 			at := r.occurred
@@ -234,7 +267,7 @@ func (s *Store) load(ctx context.Context, q humanhours.EventQuery, names []strin
 			return c.at == after.at && direction*place(&c).compare(*after) <= 0
 		})
 	}
-	return found, damaged
+	return found, amended, damaged
 }
 
 func (c *candidate) decode(codec *codec, org string) (*humanhours.Event, error) {

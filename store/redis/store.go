@@ -143,11 +143,12 @@ func tag(org string) string {
 const (
 	chunkKey   = ":e:" // and a number: records, one after the other
 	indexKey   = ":i"  // hash: id -> chunk and offset
-	metaKey    = ":m"  // hash: the last chunk, the open ones, the buckets of idempotency keys, the longest spans, the agents
+	metaKey    = ":m"  // hash: the last chunk, the open ones, the buckets of idempotency keys, the longest spans, the agents, how long amendments are
 	usageKey   = ":u"  // hash: month -> events
 	orgKey     = ":o"  // hash: version, settings
 	historyKey = ":h"  // list of changes
-	// ":w:" and a mark: of an update that may still be asked about
+	amendKey   = ":v:" // and the number of a chunk: amendments of its events, one after the other
+	// ":w:" and a mark: of an update or an amendment that may still be asked about
 )
 
 // errGone: keys of an org point at each other, and not all of them are there. Rather no answer than a wrong one.
@@ -184,18 +185,23 @@ func (s *Store) Replay(ctx context.Context, q humanhours.ReplayQuery) (humanhour
 
 // Event implements humanhours.Store.
 func (s *Store) Event(ctx context.Context, org, id string) (humanhours.Event, bool, error) {
+	event, _, found, err := s.lookUp(ctx, org, id)
+	return event, found, err
+}
+
+// lookUp returns an event with its amendments, and its record.
+func (s *Store) lookUp(ctx context.Context, org, id string) (event humanhours.Event, record string, found bool, err error) {
 	answer, err := s.find(ctx, org, "id", idField(id))
 	if err != nil || len(answer) == 0 {
-		return humanhours.Event{}, false, err
+		return humanhours.Event{}, "", false, err
 	}
-	event, err := s.event(org, answer[len(answer)-1])
-	if err == nil && event.ID != id {
-		err = errGone
+	if len(answer) < 2 {
+		return humanhours.Event{}, "", false, errAnswer
 	}
-	if err != nil {
-		return humanhours.Event{}, false, err
+	if event, err = s.amendedEvent(org, id, answer[1], answer[2:]); err != nil {
+		return humanhours.Event{}, "", false, err
 	}
-	return event, true, nil
+	return event, answer[1], true, nil
 }
 
 // find calls find.lua.
@@ -206,17 +212,7 @@ func (s *Store) find(ctx context.Context, org string, args ...any) ([]string, er
 	if err := calls[0].err; err != nil {
 		return nil, fmt.Errorf("redis: read: %w", err)
 	}
-	list, ok := calls[0].answer.([]any)
-	if !ok {
-		return nil, errAnswer
-	}
-	answer := make([]string, len(list))
-	for i := range list {
-		if answer[i], ok = list[i].(string); !ok {
-			return nil, errAnswer
-		}
-	}
-	return answer, nil
+	return texts(calls[0].answer)
 }
 
 // Usage implements humanhours.Store.

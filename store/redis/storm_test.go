@@ -259,7 +259,7 @@ func auditRaw(t *testing.T, raw goredis.UniversalClient, prefix, org string, eve
 	t.Helper()
 	ctx := t.Context()
 	base := prefix + "{" + org + "}"
-	chunks, places := make(map[string]string), make(map[string]bool)
+	chunks, places, amended := make(map[string]string), make(map[string]bool), make(map[string]string)
 	claims := 0
 	var bucketNames []string
 	hash := func(name string) map[string]string {
@@ -291,6 +291,8 @@ func auditRaw(t *testing.T, raw goredis.UniversalClient, prefix, org string, eve
 			require.NoError(t, err)
 			require.Greater(t, left, humanhours.IdempotencyWindow-time.Hour, "%s does not last as long as its keys", name)
 			claims += len(hash(name))
+		case strings.HasPrefix(rest, ":v:"):
+			amended[rest[3:]] = strconv.FormatInt(raw.StrLen(ctx, name).Val(), 10)
 		case strings.HasPrefix(rest, ":w:"):
 			left, err := raw.PTTL(ctx, name).Result()
 			require.NoError(t, err)
@@ -326,10 +328,15 @@ func auditRaw(t *testing.T, raw goredis.UniversalClient, prefix, org string, eve
 	slices.Sort(bucketNames)
 	require.Equal(t, bucketNames, live, "buckets of %s", org)
 	for field, value := range meta {
+		if len(field) > 1 && field[0] == 'v' {
+			require.Equal(t, amended[field[1:]], value, "%s of %s", field, org)
+			delete(amended, field[1:])
+		}
 		if tail := strings.Fields(value); strings.HasPrefix(field, "t") {
 			require.Equal(t, strconv.Itoa(len(chunks[tail[0]])), tail[1], "%s of %s", field, org)
 		}
 	}
+	require.Empty(t, amended, "amendments of %s", org)
 	for _, set := range []string{":of", ":ot", ":rf", ":rt"} {
 		members, err := raw.ZRange(ctx, base+set, 0, -1).Result()
 		require.NoError(t, err)

@@ -139,6 +139,7 @@ func (s *Store) tryAppend(ctx context.Context, entries []humanhours.Entry, known
 // bind makes the rows of the valid entries, in memory that the writer keeps. An event that would lose digits is found here, before anything is written.
 func (g *group) bind(w *writer) {
 	bound := binder{args: w.bound[:0]}
+	defer func() { w.bound = bound.args }() // to be cleared, also after a panic
 	g.bound = make([][]any, len(g.entries))
 	for i := range g.entries {
 		if g.results[i].Err != nil {
@@ -149,7 +150,6 @@ func (g *group) bind(w *writer) {
 		g.results[i].Err, bound.err = bound.err, nil
 		g.bound[i] = bound.args[start:len(bound.args):len(bound.args)]
 	}
-	w.bound = bound.args
 }
 
 // How many rows are looked for with one statement. A few sizes are enough for any group, and each is prepared once. What is written goes a
@@ -198,6 +198,7 @@ func perLookup(make func(n int) string) map[int]string {
 type queries struct {
 	byID, byKey                                    map[int]string
 	insertKey, replaceKey, putAgent, event, replay string
+	amended                                        string // event with its amendments
 	inserts                                        shapes
 	pages                                          map[pageKind]string
 }
@@ -225,7 +226,8 @@ func newQueries() queries {
 			" first_occurred_at_ms = min(first_occurred_at_ms, excluded.first_occurred_at_ms)," +
 			" last_occurred_at_ms = max(last_occurred_at_ms, excluded.last_occurred_at_ms)" +
 			" WHERE excluded.first_occurred_at_ms < first_occurred_at_ms OR excluded.last_occurred_at_ms > last_occurred_at_ms",
-		event: "SELECT " + selected("") + " FROM events WHERE org = ? AND id = ?",
+		event:   "SELECT " + selected("") + " FROM events WHERE org = ? AND id = ?",
+		amended: "SELECT " + selected("") + ", " + amendmentsOf + " FROM events WHERE org = ? AND id = ?",
 		replay: "SELECT " + selected("e.") + ", k.fingerprint, k.expires_at_ms FROM idempotency AS k" +
 			" CROSS JOIN events AS e ON e.org = k.org AND e.id = k.event_id WHERE k.org = ? AND k.key = ? AND k.expires_at_ms > ?",
 		pages: pageQueries(),
@@ -309,7 +311,7 @@ func (g *group) findIDs(ctx context.Context, w *writer) error {
 	return nil
 }
 
-// event reads one event in the transaction.
+// event reads one event in the transaction, as it was stored.
 func (w *writer) event(ctx context.Context, id name) (event humanhours.Event, found bool, err error) {
 	err = w.query(ctx, func(scan scan) (err error) {
 		event, err = scanEvent(scan)

@@ -80,9 +80,14 @@ func putOrg(ctx context.Context, w *writer, org *humanhours.Org, settings []byte
 	if n, err := result.RowsAffected(); err != nil || n == 0 {
 		return errors.Join(errMeanwhile, err)
 	}
+	return w.note(ctx, org.ID, changes...)
+}
+
+// note appends changes to the history of an org, which need not have settings.
+func (w *writer) note(ctx context.Context, org string, changes ...humanhours.Change) error {
 	for _, c := range changes {
 		_, err := w.exec(ctx, "INSERT INTO org_history (org, at_ms, key_id, subject, old, new, reason) VALUES (?, ?, ?, ?, ?, ?, ?)",
-			org.ID, c.At.UnixMilli(), c.KeyID, c.Subject, c.Old, c.New, c.Reason)
+			org, c.At.UnixMilli(), c.KeyID, c.Subject, c.Old, c.New, c.Reason)
 		if err != nil {
 			return err
 		}

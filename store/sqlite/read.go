@@ -28,10 +28,10 @@ func (s *Store) Event(ctx context.Context, org, id string) (humanhours.Event, bo
 	var event humanhours.Event
 	found := false
 	err := s.read(ctx, func(scan scan) (err error) {
-		event, err = scanEvent(scan)
+		event, err = scanAmended(scan)
 		found = err == nil
 		return err
-	}, s.write.text.event, org, id)
+	}, s.write.text.amended, org, id)
 	if err != nil {
 		return humanhours.Event{}, false, err
 	}
@@ -112,10 +112,10 @@ func (s *Store) Events(ctx context.Context, q humanhours.EventQuery) iter.Seq2[h
 			}
 			events = events[:0]
 			err := s.read(ctx, func(scan scan) error {
-				event, err := scanEvent(scan)
+				event, err := scanAmended(scan)
 				events = append(events, event)
 				return err
-			}, query, q.Org, first.ms, first.id, last.ms, last.id, n)
+			}, query, q.Org, q.Org, first.ms, first.id, last.ms, last.id, n)
 			if err != nil {
 				yield(humanhours.Event{}, err)
 				return
@@ -149,13 +149,14 @@ type pageKind struct {
 }
 
 // pageQueries has a sum as the limit: SQLite looks at a bare parameter there when it plans, and would prepare the statement
-// again each time it is bound.
+// again each time it is bound. Of an org without amendments, as most are, it looks for them once and not at each event.
 func pageQueries() map[pageKind]string {
 	all := make(map[pageKind]string)
+	list := "SELECT " + selected("") + ", CASE WHEN EXISTS (SELECT 1 FROM amendments WHERE org = ?) THEN " + amendmentsOf + " END"
 	for order, at := range map[humanhours.EventOrder]string{humanhours.ByOccurred: "occurred_at_ms", humanhours.ByReceived: "received_at_ms"} {
 		where := " FROM events WHERE org = ? AND (" + at + ", id) > (?, ?) AND (" + at + ", id) < (?, ?) ORDER BY "
-		all[pageKind{order, false}] = "SELECT " + selected("") + where + at + ", id LIMIT ? + 0"
-		all[pageKind{order, true}] = "SELECT " + selected("") + where + at + " DESC, id DESC LIMIT ? + 0"
+		all[pageKind{order, false}] = list + where + at + ", id LIMIT ? + 0"
+		all[pageKind{order, true}] = list + where + at + " DESC, id DESC LIMIT ? + 0"
 	}
 	return all
 }

@@ -602,6 +602,14 @@ func TestAFileOfVersion1(t *testing.T) {
 	if used, err := s.Usage(t.Context(), "acme", humanhours.MonthOf(first.At)); err != nil || used != 4 {
 		t.Errorf("%d events are counted, want 4 (%v)", used, err)
 	}
+	old := storetest.Event("acme", 0)
+	amended, err := s.Amend(t.Context(), humanhours.AmendQuery{Org: "acme", ID: old.ID, Amendment: humanhours.Amendment{Kind: humanhours.AmendVoid, At: old.ReceivedAt}})
+	if err != nil || !amended.Stored || !amended.Event.Voided() {
+		t.Errorf("amended %+v, error %v", amended, err)
+	}
+	if got := ask(t, s, "SELECT group_concat(voided) || ' ' || (SELECT count(*) FROM amendments) FROM (SELECT voided FROM events_readable WHERE org = 'acme' ORDER BY seq)"); got != "1,0,0,0 1" {
+		t.Errorf("the view says %q", got)
+	}
 	if got := ask(t, s, "SELECT tokens_cache_read || ' ' || cost_precision FROM events_readable ORDER BY seq DESC LIMIT 1"); got != "4096 estimated" {
 		t.Errorf("the view says %q", got)
 	}

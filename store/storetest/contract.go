@@ -32,6 +32,12 @@ const (
 		"ordered by id; those of test events apart."
 	agentsInStep = "An agent is recorded in the same step as its event: an entry that is refused, replayed or failed changes nothing about agents."
 
+	baseDecides      = "Amend adds an amendment to an event that has as many as Base says, and changes nothing otherwise."
+	oneAmends        = "Of concurrent Amends with one Base exactly one is stored."
+	amendmentsShow   = "Event and Events show an event with its amendments, in their order; Append and Replay answer it as it was stored."
+	redactionErases  = "A redaction erases metadata and audit sample: nothing that the store answers has them from then on."
+	amendmentIsNoted = "In a store that is an OrgStore too, the change is appended to the history of the org in the same step."
+
 	eventsInOrder   = "Events yields each matching event once, in the order that was asked for, whatever the order in which they came."
 	cursorGoesOn    = "Events goes on after a cursor, wherever it comes from."
 	nothingHeld     = "Events holds no lock and no transaction while the caller's loop body runs."

@@ -136,8 +136,8 @@ func TestSampleEventIsFullAndValid(t *testing.T) {
 		}
 	}
 	walk("", reflect.ValueOf(e))
-	// Set by cases of their own: the first would be left out of the quota, the others are for runs of calls and for events without a cost.
-	assert.Equal(t, []string{".Test", ".LLMCalls", ".Cost.Unpriced", ".Cost.UnpricedModel"}, zero)
+	// Set by cases of their own: the first would be left out of the quota, the others are for runs of calls, for events without a cost, and for what comes later.
+	assert.Equal(t, []string{".Test", ".LLMCalls", ".Cost.Unpriced", ".Cost.UnpricedModel", ".Amendments"}, zero)
 
 	assert.Empty(t, diff("", reflect.ValueOf(e.Recompute()), reflect.ValueOf(e.ROI)), "the results are those of the event's own numbers")
 	back, err := humanhours.DecodeStored("acme", e.AppendStored(nil))
@@ -168,7 +168,7 @@ func TestDiffSeesEveryField(t *testing.T) {
 	for _, path := range paths {
 		e, other := Event("acme", 1), humanhours.Event{}
 		other.Test, other.Cost.Unpriced, other.Cost.UnpricedModel = true, "reason", "model"
-		other.LLMCalls = []humanhours.PricedCall{{}}
+		other.LLMCalls, other.Amendments = []humanhours.PricedCall{{}}, []humanhours.Amendment{{}}
 		field := reflect.ValueOf(&e).Elem().FieldByIndex(path)
 		field.Set(reflect.ValueOf(other).FieldByIndex(path))
 		assert.NotEmpty(t, diff("", reflect.ValueOf(e), reflect.ValueOf(Event("acme", 1))), "field %v", path)

@@ -40,6 +40,9 @@ type twisted struct {
 	org    func(string) string                              // changes every org
 	key    func(string) string                              // changes every key
 	seen   func(*humanhours.AgentSeen)                      // changes agents that are read
+	amend  func(*humanhours.AmendQuery)                     // changes amendments on their way in
+	shown  func(*humanhours.Event)                          // changes events that are shown with their amendments
+	listed func(*humanhours.Event)                          // changes events of a list
 }
 
 func call[T any](f func(*T), v *T) {
@@ -103,8 +106,22 @@ func (s *twisted) Event(ctx context.Context, org, id string) (humanhours.Event, 
 	if ok {
 		e.Org = org
 		call(s.event, &e)
+		call(s.shown, &e)
 	}
 	return e, ok, err
+}
+
+func (s *twisted) Amend(ctx context.Context, q humanhours.AmendQuery) (humanhours.Amended, error) {
+	org := q.Org
+	q.Org = rename(s.org, q.Org)
+	call(s.amend, &q)
+	a, err := s.Store.Amend(s.context(ctx), q)
+	if a.Found {
+		a.Event.Org = org
+		call(s.event, &a.Event)
+		call(s.shown, &a.Event)
+	}
+	return a, err
 }
 
 func (s *twisted) Events(ctx context.Context, q humanhours.EventQuery) iter.Seq2[humanhours.Event, error] {
@@ -116,6 +133,8 @@ func (s *twisted) Events(ctx context.Context, q humanhours.EventQuery) iter.Seq2
 			if err == nil {
 				e.Org = org
 				call(s.event, &e)
+				call(s.shown, &e)
+				call(s.listed, &e)
 			}
 			if !yield(e, err) {
 				return
@@ -178,6 +197,7 @@ func (s *loose) look(ctx context.Context, e humanhours.Entry) (humanhours.Append
 		s.claims[s.file(e.Event.Org, e.Key)] = c
 	}
 	event, _, err := s.Store.Event(ctx, c.org, c.id)
+	event.Amendments = nil
 	return humanhours.Appended{Event: event, Err: err, Replayed: true, Mismatch: c.print != e.Fingerprint}, true
 }
 
@@ -386,6 +406,14 @@ type override struct {
 	events func(ctx context.Context, q humanhours.EventQuery) iter.Seq2[humanhours.Event, error]
 	usage  func(ctx context.Context, org string, month humanhours.Month) (int64, error)
 	agents func(ctx context.Context, org string, test bool) ([]humanhours.AgentSeen, error)
+	amend  func(ctx context.Context, q humanhours.AmendQuery) (humanhours.Amended, error)
+}
+
+func (s override) Amend(ctx context.Context, q humanhours.AmendQuery) (humanhours.Amended, error) {
+	if s.amend == nil {
+		return s.Store.Amend(ctx, q)
+	}
+	return s.amend(ctx, q)
 }
 
 func (s override) Append(ctx context.Context, entries []humanhours.Entry) []humanhours.Appended {
@@ -1588,7 +1616,7 @@ func pagesByOffset(s humanhours.Store) humanhours.Store {
 }
 
 func TestStoreLiarsAreCaught(t *testing.T) {
-	expose(t, append(lift(storeProofs()), sharedProofs()...), storeLiars())
+	expose(t, append(lift(storeProofs()), sharedProofs()...), append(storeLiars(), amendmentLiars()...))
 }
 
 func TestHonestStoreIsNotAccused(t *testing.T) {

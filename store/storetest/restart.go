@@ -69,6 +69,8 @@ func restartProofs() []proof[*lives] {
 		{"usage after a restart", usageByMonth, usageAfterRestart},
 		{"a quota after a restart", capRefuses, quotaAfterRestart},
 		{"agents after a restart", agentsSeen, agentsAfterRestart},
+		{"amendments after a restart", amendmentsShow, amendmentsAfterRestart},
+		{"redactions after a restart", redactionErases, redactionsAfterRestart},
 		{"orgs after a restart", orgOwnFields, orgsAfterRestart},
 		{"the history of an org after a restart", orgHistory, historyAfterRestart},
 		{"API keys after a restart", keyFound, apiKeysAfterRestart},
@@ -220,6 +222,41 @@ func agentsAfterRestart(k *kit, l *lives) {
 	s := l.next(k)
 	k.agents(s, org, mine...)
 	k.agents(s, other, theirs...)
+}
+
+// Each life goes on with what the ones before have amended.
+func amendmentsAfterRestart(k *kit, l *lives) {
+	entry := k.entry("acme", key("k"))
+	e := entry.Event
+	var lines []humanhours.Change
+	for life, list := range [][]humanhours.Amendment{{voiding(1), repricing(2)}, {voiding(3)}, {repricing(4), voiding(5)}, nil} {
+		s := l.next(k)
+		if life == 0 {
+			k.create(s, entry)
+		}
+		k.shows(s, entry, e)
+		k.noted(s, "acme", lines...)
+		stale := amending(&e, voiding(9))
+		stale.Base--
+		k.amended("an amendment of a wrong base", s, stale, humanhours.Amended{Event: e, Found: true})
+		for _, a := range list {
+			lines = append(lines, amending(&e, a).Change)
+			e = k.amend(s, e, a)
+		}
+	}
+}
+
+func redactionsAfterRestart(k *kit, l *lives) {
+	entry, beside := k.entry("acme", key("k")), k.entry("acme", key("beside"))
+	s := l.next(k)
+	k.create(s, entry)
+	k.create(s, beside)
+	e := k.amend(s, entry.Event, redacting(1))
+	s = l.next(k)
+	k.shows(s, entry, e)
+	k.shows(s, beside, beside.Event)
+	e = k.amend(s, e, voiding(2))
+	k.shows(l.next(k), entry, e)
 }
 
 // orgs returns the OrgStore of a life; false, with nothing proven, if it is none.

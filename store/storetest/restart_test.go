@@ -74,6 +74,26 @@ type newcomers struct{ *roster }
 
 func (newcomers) Close() error { return nil }
 
+// forgiving forgets amendments.
+type forgiving struct{ undead }
+
+func (s forgiving) Event(ctx context.Context, org, id string) (humanhours.Event, bool, error) {
+	e, ok, err := s.undead.Event(ctx, org, id)
+	e.Amendments = nil
+	return e, ok, err
+}
+
+// restoring answers with metadata of before the restart.
+type restoring struct{ undead }
+
+func (s restoring) Replay(ctx context.Context, q humanhours.ReplayQuery) (humanhours.Replay, error) {
+	found, err := s.undead.Replay(ctx, q)
+	if found.Found {
+		found.Event.AuditSample = humanhours.AuditSample{InputExcerpt: "Where is my parcel?", OutputExcerpt: "On its way."}
+	}
+	return found, err
+}
+
 // keyless forgets idempotency keys: those that come are new.
 type keyless struct{ undead }
 
@@ -116,6 +136,8 @@ func restartLiars() []liar[*lives] {
 		oblivious("forgets the agents", "agents after a restart", func(s *memory.Store) Durable {
 			return newcomers{&roster{Store: s}}
 		}),
+		oblivious("forgets the amendments", "amendments after a restart", func(s *memory.Store) Durable { return forgiving{undead{Store: s}} }),
+		oblivious("knows what was erased", "redactions after a restart", func(s *memory.Store) Durable { return restoring{undead{Store: s}} }),
 		oblivious("forgets when API keys were used", "used API keys after a restart", func(s *memory.Store) Durable { return unused{undead{Store: s}} }),
 		oblivious("forgets the history but for its end", "the history of an org after a restart", func(s *memory.Store) Durable { return lastOnly{undead{Store: s}} }),
 		oblivious("forgets revocations", "revoked API keys after a restart", func(s *memory.Store) Durable { return pardoning{undead{Store: s}} }),

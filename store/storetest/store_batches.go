@@ -11,7 +11,7 @@ import (
 func storeProofs() []proof[humanhours.Store] {
 	var all []proof[humanhours.Store]
 	for _, part := range [][]proof[humanhours.Store]{
-		batchProofs(), identityProofs(), windowProofs(), quotaProofs(), valueProofs(), agentProofs(), readingProofs(), failureProofs(),
+		batchProofs(), identityProofs(), windowProofs(), quotaProofs(), valueProofs(), agentProofs(), amendmentProofs(), readingProofs(), failureProofs(),
 	} {
 		all = append(all, part...)
 	}

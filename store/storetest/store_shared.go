@@ -15,7 +15,7 @@ const writers = 64
 
 // sharedProofs are the cases with many callers, on one handle or on several.
 func sharedProofs() []proof[[]humanhours.Store] {
-	return append(sharedAgentProofs(), []proof[[]humanhours.Store]{
+	return append(append(sharedAgentProofs(), sharedAmendmentProofs()...), []proof[[]humanhours.Store]{
 		{"one key, many writers", oneCreates, func(k *kit, stores []humanhours.Store) {
 			const rounds = 6
 			for round := range rounds {
