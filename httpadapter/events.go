@@ -34,12 +34,7 @@ func (a *API) events(ctx context.Context, req request) (reply, error) {
 		p.fail("order", "order must be newest or oldest")
 	}
 	q.Limit = p.count("limit", humanhours.MaxEventPage)
-	if text := p.values.Get("cursor"); text != "" {
-		var ok bool
-		if q.After, ok = parseCursor(text); !ok {
-			p.fail("cursor", "cursor must be the next_cursor of a page")
-		}
-	}
+	p.cursor(&q)
 	if p.err != nil {
 		return reply{}, p.err
 	}
@@ -69,6 +64,16 @@ func (p *parameters) eventList() humanhours.EventListQuery {
 		q.Period = ""
 	}
 	return q
+}
+
+// cursor reads where a page starts.
+func (p *parameters) cursor(q *humanhours.EventListQuery) {
+	if text := p.values.Get("cursor"); text != "" {
+		var ok bool
+		if q.After, ok = parseCursor(text); !ok {
+			p.fail("cursor", "cursor must be the next_cursor of a page")
+		}
+	}
 }
 
 // cursorText writes a cursor as one word that says nothing.

@@ -110,3 +110,13 @@ func TestEveryFieldOfATaskTypeCanBeChanged(t *testing.T) {
 	agent := s.change(http.StatusOK, http.MethodPatch, "/v1/agents/a", `{"display_name":"A"}`)
 	require.Equal(t, `"org"`, agent.text("resolved_hourly_rate_source"))
 }
+
+// laterPrices is priceList for the models that are known by now.
+type laterPrices struct{ known map[string]bool }
+
+func (l laterPrices) Quote(ctx context.Context, q humanhours.PriceQuery) (humanhours.Quote, error) {
+	if !l.known[q.Model] {
+		return humanhours.Quote{Unpriced: humanhours.UnpricedUnknownModel}, nil
+	}
+	return priceList{}.Quote(ctx, q)
+}

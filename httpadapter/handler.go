@@ -115,6 +115,10 @@ func (a *API) routes() map[string]http.HandlerFunc {
 		"/reports/usage":             a.Usage,
 		"/reports/export":            a.Export,
 		"/events":                    a.Events,
+		"/events/reprice":            a.RepriceEvents,
+		"/events/{id}/void":          a.VoidEvent,
+		"/events/{id}/reprice":       a.RepriceEvent,
+		"/events/{id}/redact":        a.RedactEvent,
 		"/events/{id}":               a.Event,
 		"/openapi.yaml":              a.OpenAPI,
 	}
@@ -223,6 +227,26 @@ func (a *API) Events(w http.ResponseWriter, r *http.Request) { a.serve(w, r, rea
 
 // Event serves GET /v1/events/{id}, with the id in r.PathValue.
 func (a *API) Event(w http.ResponseWriter, r *http.Request) { a.serve(w, r, reading(a.event)) }
+
+// VoidEvent serves POST /v1/events/{id}/void, with the id in r.PathValue: the event counts no more.
+func (a *API) VoidEvent(w http.ResponseWriter, r *http.Request) {
+	a.serve(w, r, methods{http.MethodPost: a.write(a.amendEvent(a.tracker.VoidEvent))})
+}
+
+// RepriceEvent serves POST /v1/events/{id}/reprice, with the id in r.PathValue: an event without a run cost gets one by the current book.
+func (a *API) RepriceEvent(w http.ResponseWriter, r *http.Request) {
+	a.serve(w, r, methods{http.MethodPost: a.write(a.amendEvent(a.tracker.RepriceEvent))})
+}
+
+// RepriceEvents serves POST /v1/events/reprice: likewise all events of a period that match.
+func (a *API) RepriceEvents(w http.ResponseWriter, r *http.Request) {
+	a.serve(w, r, methods{http.MethodPost: a.write(a.repriceEvents)})
+}
+
+// RedactEvent serves POST /v1/events/{id}/redact, with the id in r.PathValue: metadata and audit sample are erased.
+func (a *API) RedactEvent(w http.ResponseWriter, r *http.Request) {
+	a.serve(w, r, methods{http.MethodPost: a.write(a.amendEvent(a.tracker.RedactEvent))})
+}
 
 // reading is an endpoint that shows numbers.
 func reading(run func(context.Context, request) (reply, error)) methods {

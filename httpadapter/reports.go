@@ -335,11 +335,12 @@ type caveatsJSON struct {
 	Failures       int64    `json:"failures"`
 	Unpriced       int64    `json:"unpriced"`
 	UnpricedModels []string `json:"unpriced_models,omitempty"`
+	Voided         int64    `json:"voided_left_out"`
 	LeftOut        int64    `json:"test_events_left_out"`
 }
 
 func newCaveatsJSON(c *humanhours.ReportCaveats) caveatsJSON {
-	return caveatsJSON{Failures: c.Failures, Unpriced: c.Unpriced, UnpricedModels: c.UnpricedModels, LeftOut: c.LeftOut}
+	return caveatsJSON{Failures: c.Failures, Unpriced: c.Unpriced, UnpricedModels: c.UnpricedModels, Voided: c.Voided, LeftOut: c.LeftOut}
 }
 
 // summary answers GET /v1/reports/summary.

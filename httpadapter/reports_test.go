@@ -46,7 +46,7 @@ func TestReports(t *testing.T) {
 	require.Equal(t, `[{"agent":"b","currency":"EUR","events":2,"hours_saved":3.467,"cost_saved":156.015,"agent_cost":0,"net_saved":156.015},`+
 		`{"agent":"a","currency":"EUR","events":2,"hours_saved":0.067,"cost_saved":3.015,"agent_cost":1.5,"net_saved":1.515}]`, f.text("rows"))
 	require.Equal(t, `[{"currency":"EUR","events":4,"hours_saved":3.534,"cost_saved":159.03,"agent_cost":1.5,"net_saved":157.53}]`, f.text("totals"))
-	require.JSONEq(t, `{"failures":1,"unpriced":3,"unpriced_models":["m","made-up"],"test_events_left_out":1}`, f.text("caveats"))
+	require.JSONEq(t, `{"failures":1,"unpriced":3,"unpriced_models":["m","made-up"],"voided_left_out":0,"test_events_left_out":1}`, f.text("caveats"))
 	require.Equal(t, `"2026-04-06T10:45:00.001Z"`, f.text("from"), "30 days to the millisecond")
 	require.Equal(t, `"2026-05-06T10:45:00.001Z"`, f.text("to"))
 	require.NotContains(t, f, "truncated")

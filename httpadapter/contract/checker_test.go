@@ -55,7 +55,7 @@ func batch(events, results string) *exchange {
 // report is a report that was asked for with a query.
 func report(query, rows, totals string) *exchange {
 	e := made(http.MethodGet, "/v1/reports/time-saved", "", http.StatusOK, `{"rows":[`+rows+`],"totals":[`+totals+
-		`],"caveats":{"failures":0,"unpriced":0,"test_events_left_out":0},"from":null,"to":null}`)
+		`],"caveats":{"failures":0,"unpriced":0,"voided_left_out":0,"test_events_left_out":0},"from":null,"to":null}`)
 	e.ResponseHeader.Del("ETag")
 	e.Query = query
 	return e
