@@ -7,7 +7,7 @@ PACKAGES := ./... ./store/sqlite/... ./httpadapter/contract/... ./examples/...
 test:
 	@unformatted=$$(gofmt -l .); if [ -n "$$unformatted" ]; then echo "gofmt would change: $$unformatted"; exit 1; fi
 	go vet $(PACKAGES)
-	go test -race $(filter-out ./httpadapter/contract/...,$(PACKAGES))
+	go test -race -timeout 15m $(filter-out ./httpadapter/contract/...,$(PACKAGES))
 	@# It runs the tests of another package, of whose changes the cache of results knows nothing.
 	go test -race -count=1 ./httpadapter/contract/...
 
