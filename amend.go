@@ -1,6 +1,7 @@
 package humanhours
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -189,9 +190,6 @@ func (t *Tracker) RedactEvent(ctx context.Context, c Caller, id, reason string) 
 	}, AmendRedact)
 }
 
-// errUnpriced ends the repricing of an event that still has no price.
-var errUnpriced = errors.New("humanhours: there is no price yet")
-
 // RepriceEvent computes the run cost of an event of the caller's org that has none, by the price book as it is now. An event that has a cost, is
 // voided, or still has no price stays as it is; the latter is a CodeValidation error.
 func (t *Tracker) RepriceEvent(ctx context.Context, c Caller, id, reason string) (Event, error) {
@@ -202,19 +200,29 @@ func (t *Tracker) RepriceEvent(ctx context.Context, c Caller, id, reason string)
 		}
 		now = now.Clone()
 		t.resolveCost(ctx, &now, decimal.NullDecimal{})
-		if now.Cost.Source != CostComputed {
-			return "", "", "", errUnpriced
+		switch {
+		case now.Cost.Unpriced == UnpricedUnavailable: // nothing is known of its price, so there is nothing to say about it
+			return "", "", "", unread("the price book", nil)
+		case now.Cost.Source != CostComputed:
+			return "", "", "", stillUnpriced(cmp.Or(now.Cost.Unpriced, UnpricedNoModel))
 		}
 		roi := computeROI(now.Baseline.Minutes, now.AgentDuration.Decimal, now.HourlyRate.Amount, now.AgentCost, now.Credited, now.Scale)
 		a.Cost, a.AgentCost, a.NetSaved, a.LLMCalls = now.Cost, roi.AgentCost, roi.NetSaved, now.LLMCalls
 		return "agent_cost", "", numberText(a.AgentCost), nil
 	}, AmendReprice)
-	if errors.Is(err, errUnpriced) {
-		return Event{}, &Error{
-			Code: CodeValidation, Message: "the price book has no price for the event", Hint: "GET /v1/price-book?model= says why.", Field: "event_id",
-		}
-	}
 	return event, err
+}
+
+// stillUnpriced says why an event that was to be repriced has no run cost.
+func stillUnpriced(reason UnpricedReason) error {
+	e := &Error{Code: CodeValidation, Message: "the event still has no run cost: " + string(reason)}
+	switch reason {
+	case UnpricedNoModel, UnpricedNoTokens:
+		e.Hint = "It was tracked without what a cost is computed from; void it and track it again, with its agent_cost."
+	default:
+		e.Hint = "Give its model a price, or wait for a list that has one: GET /v1/price-book?model= says what is known."
+	}
+	return e
 }
 
 // amend adds an amendment that decide makes of the event as it is, and that it describes as the change of a field. It decides again if somebody
@@ -231,7 +239,7 @@ func (t *Tracker) amend(
 	}
 	for {
 		if len(event.Amendments) >= MaxAmendments {
-			return Event{}, &Error{Code: CodeValidation, Message: "the event has " + strconv.Itoa(MaxAmendments) + " amendments, which is the most"}
+			return Event{}, &Error{Code: CodeValidation, Message: "the event has " + strconv.Itoa(MaxAmendments) + " amendments, which is the most", Hint: "Void it, and track it again."}
 		}
 		q := AmendQuery{
 			Org: event.Org, ID: event.ID, Base: len(event.Amendments),
@@ -306,6 +314,7 @@ func (t *Tracker) RepriceEvents(ctx context.Context, c Caller, q EventListQuery,
 			done.Repriced++
 		case errors.Is(err, CodeValidation):
 			done.Unpriced++
+		case errors.Is(err, CodeNotFound): // its age was over meanwhile
 		default:
 			return done, err
 		}

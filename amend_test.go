@@ -100,7 +100,7 @@ func TestReprice(t *testing.T) {
 	_, err := w.VoidEvent(ctx, owner, gone.ID, "")
 	require.NoError(t, err)
 	_, err = w.RepriceEvent(ctx, owner, single.ID, "")
-	requireError(t, err, humanhours.CodeValidation, "event_id")
+	requireError(t, err, humanhours.CodeValidation, "")
 
 	prices["new-model"] = quote("0.001", "0.002", "EUR")
 	w.clock.Advance(time.Hour)

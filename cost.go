@@ -441,7 +441,7 @@ func (t *Tracker) priceUsage(ctx context.Context, e *Event, model string, u *Usa
 	}
 	quote, err := t.cfg.Prices.Quote(ctx, PriceQuery{Org: e.Org, Model: model, At: e.OccurredAt, Usage: *u, Totals: totals})
 	if err != nil {
-		t.cfg.Logger.WarnContext(ctx, "humanhours: the price book did not answer; the event is stored without a run cost",
+		t.cfg.Logger.WarnContext(ctx, "humanhours: the price book did not answer; the event has no run cost",
 			"org", e.Org, "model", model, "error", err)
 		return unpriced(UnpricedUnavailable)
 	}
@@ -471,7 +471,7 @@ func (t *Tracker) priceUsage(ctx context.Context, e *Event, model string, u *Usa
 	fx, ok, err := t.cfg.Rates.Rate(ctx, price.Currency, e.Currency, e.OccurredAt)
 	switch {
 	case err != nil:
-		t.cfg.Logger.WarnContext(ctx, "humanhours: the exchange rates did not answer; the event is stored without a run cost",
+		t.cfg.Logger.WarnContext(ctx, "humanhours: the exchange rates did not answer; the event has no run cost",
 			"org", e.Org, "from", price.Currency, "to", e.Currency, "error", err)
 		return unpriced(UnpricedUnavailable)
 	case !ok:

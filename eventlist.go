@@ -13,6 +13,8 @@ const (
 	DefaultEventPage = 100
 	// maxPageScan is how many events one page looks at: where few match, a page is short and says where to go on.
 	maxPageScan = 20_000
+	// maxPageSize is how many bytes of metadata and excerpts a page has, roughly.
+	maxPageSize = 4 << 20
 )
 
 // EventListQuery asks for events of an org. Its zero value asks for the first page of all live ones, oldest first.
@@ -63,13 +65,13 @@ func (t *Tracker) Events(ctx context.Context, c Caller, q EventListQuery) (Event
 		return EventPage{}, err
 	}
 	var page EventPage
-	seen := 0
+	seen, size := 0, 0
 	var last Cursor
 	for event, err := range t.store.Events(ctx, eq) {
 		switch {
 		case err != nil:
 			return EventPage{}, unread("the store", err)
-		case len(page.Events) == q.Limit || seen == maxPageScan: // there is more
+		case len(page.Events) == q.Limit || seen == maxPageScan || size > maxPageSize: // there is more
 			page.Next = last
 			return page, nil
 		}
@@ -81,6 +83,7 @@ func (t *Tracker) Events(ctx context.Context, c Caller, q EventListQuery) (Event
 		}
 		if ok {
 			page.Events = append(page.Events, event)
+			size += len(event.Metadata) + len(event.AuditSample.InputExcerpt) + len(event.AuditSample.OutputExcerpt)
 		}
 	}
 	return page, nil
@@ -134,15 +137,16 @@ func (t *Tracker) eventQuery(ctx context.Context, c Caller, q *EventListQuery) (
 	if err != nil {
 		return EventQuery{}, nil, err
 	}
+	wanted := newFilter(&q.Filter)
 	matches := func(e *Event) (bool, error) {
 		if e.Test != q.Test {
 			return false, nil
 		}
 		if len(q.Filter.Metadata) == 0 {
-			return q.Filter.matches(e, nil), nil
+			return wanted.matches(e, nil), nil
 		}
 		metadata, err := e.members()
-		return err == nil && q.Filter.matches(e, metadata), err
+		return err == nil && wanted.matches(e, metadata), err
 	}
 	return EventQuery{Org: org.ID, From: from, To: to, Descending: q.Descending, After: q.After}, matches, nil
 }

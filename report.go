@@ -11,6 +11,7 @@ import (
 	"strconv"
 	"strings"
 	"time"
+	"unicode/utf8"
 
 	"github.com/shopspring/decimal"
 )
@@ -20,6 +21,7 @@ const (
 	MaxReportDimensions = 4                      // that a report is grouped by at once
 	MaxReportRows       = 10_000                 // of one report; Report.Truncated says that there were more
 	MaxReportRange      = 5*366*24*time.Hour + 1 // from ReportQuery.From to To: five years
+	MaxFilterValues     = 100                    // of each filter, each of up to MaxTextLength characters
 )
 
 // Dimension is what the rows of a report are grouped by.
@@ -44,13 +46,13 @@ const (
 const metadataPrefix = "metadata."
 
 // MetadataDimension groups by a member of the events' metadata: by strings, numbers and booleans. Events without it, or with something
-// else in it, are a group of their own.
+// else in it, are a group of their own. The key has up to MaxNameLength characters.
 func MetadataDimension(key string) Dimension { return Dimension(metadataPrefix + key) }
 
 // metadataKey returns the key of a MetadataDimension.
 func (d Dimension) metadataKey() (string, bool) {
 	key, ok := strings.CutPrefix(string(d), metadataPrefix)
-	return key, ok && key != ""
+	return key, ok && key != "" && utf8.RuneCountInString(key) <= MaxNameLength
 }
 
 func (d Dimension) valid() bool {
@@ -184,21 +186,34 @@ func (v ReportValue) AppendJSON(dst []byte) []byte {
 	return append(dst, v.Text...)
 }
 
-// Compare orders by kind, then by text; numbers by their value.
+// Compare orders by kind, then by text; numbers by their value, and those of more than 64 characters or far from any that people write behind
+// all others.
 func (v ReportValue) Compare(o ReportValue) int {
 	if v.Kind != o.Kind || v.Kind != NumberValue {
 		return cmp.Or(cmp.Compare(v.Kind, o.Kind), strings.Compare(v.Text, o.Text))
 	}
-	a, errA := decimal.NewFromString(v.Text)
-	b, errB := decimal.NewFromString(o.Text)
-	if errA != nil || errB != nil || !moderate(a) || !moderate(b) {
-		return strings.Compare(v.Text, o.Text)
+	a, moderateA := moderate(v.Text)
+	b, moderateB := moderate(o.Text)
+	switch {
+	case moderateA && moderateB:
+		return a.Cmp(b)
+	case moderateA:
+		return -1
+	case moderateB:
+		return 1
 	}
-	return a.Cmp(b)
+	return strings.Compare(v.Text, o.Text)
 }
 
-// moderate reports whether arithmetic on a number of unknown origin ends soon.
-func moderate(d decimal.Decimal) bool { return -100 <= d.Exponent() && d.Exponent() <= 100 }
+// moderate reads a number of unknown origin, if it is one on which arithmetic ends soon.
+func moderate(text string) (decimal.Decimal, bool) {
+	const longest = 64
+	if len(text) > longest {
+		return decimal.Decimal{}, false
+	}
+	d, err := decimal.NewFromString(text)
+	return d, err == nil && -100 <= d.Exponent() && d.Exponent() <= 100
+}
 
 // validate names the first field that is wrong, by its name over HTTP.
 func (q *ReportQuery) validate() error {
@@ -234,9 +249,45 @@ func (q *ReportQuery) validate() error {
 	case !q.From.IsZero() && !q.To.IsZero() && q.To.Sub(q.From) > MaxReportRange:
 		return invalid("from", "must be at most five years before to")
 	}
-	for _, o := range q.Filter.Outcomes {
+	return q.Filter.validate()
+}
+
+func (f *ReportFilter) validate() error {
+	for _, list := range []struct {
+		field  string
+		values []string
+	}{{"agent_id", f.Agents}, {"task_type", f.TaskTypes}, {"model", f.Models}} {
+		if err := checkFilter(list.field, list.values); err != nil {
+			return err
+		}
+	}
+	for _, o := range f.Outcomes {
 		if !o.Valid() {
 			return invalid("outcome", ruleOutcome)
+		}
+	}
+	if len(f.Metadata) > MaxFilterValues {
+		return invalid("metadata", "must have at most "+strconv.Itoa(MaxFilterValues)+" filters")
+	}
+	for key, values := range f.Metadata {
+		field := metadataPrefix + key
+		if _, ok := Dimension(field).metadataKey(); !ok {
+			return invalid("metadata", "keys must be 1 to 200 characters")
+		}
+		if err := checkFilter(field, values); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func checkFilter(field string, values []string) error {
+	if len(values) > MaxFilterValues {
+		return invalid(field, "must have at most "+strconv.Itoa(MaxFilterValues)+" values")
+	}
+	for _, value := range values {
+		if utf8.RuneCountInString(value) > MaxTextLength {
+			return invalid(field, "must be at most "+strconv.Itoa(MaxTextLength)+" characters")
 		}
 	}
 	return nil
@@ -285,6 +336,7 @@ func (o *Org) category(key string) string {
 // reporter aggregates a stream of events.
 type reporter struct {
 	q        ReportQuery
+	filter   filter
 	org      *Org // for its catalogue
 	zone     *time.Location
 	metadata bool // some dimension or filter looks into it
@@ -298,6 +350,7 @@ type reporter struct {
 	caveats  ReportCaveats
 	unpriced map[string]bool
 	dropped  bool // rows
+	size     int  // of what rows holds, in bytes
 }
 
 type reportGroup struct {
@@ -308,7 +361,7 @@ type reportGroup struct {
 
 func newReporter(q ReportQuery, most int, org *Org) *reporter {
 	r := &reporter{
-		q: q, most: most, org: org, zone: q.Zone, metadata: len(q.Filter.Metadata) > 0,
+		q: q, filter: newFilter(&q.Filter), most: most, org: org, zone: q.Zone, metadata: len(q.Filter.Metadata) > 0,
 		rows: make(map[string]*reportGroup), totals: make(map[string]*reportSum), unpriced: make(map[string]bool),
 		values: make([]ReportValue, len(q.GroupBy)),
 	}
@@ -348,7 +401,7 @@ func (r *reporter) add(e *Event) error {
 			return err
 		}
 	}
-	if !r.q.Filter.matches(e, metadata) {
+	if !r.filter.matches(e, metadata) {
 		return nil
 	}
 	if e.Test != r.q.Test {
@@ -408,6 +461,7 @@ func (r *reporter) add(e *Event) error {
 		}
 		group = &reportGroup{values: slices.Clone(r.values), currency: e.Currency}
 		r.rows[string(r.key)] = group
+		r.size += 2 * len(r.key)
 	}
 	group.add(e, &low, &high)
 	return nil
@@ -436,12 +490,20 @@ func (o *Org) savingsRange(e *Event) (low, high ROI) {
 	return roi(least), roi(most)
 }
 
+// maxReportSize bounds the texts of all groups, in bytes: a member of metadata can have 16 KiB.
+const maxReportSize = 64 << 20
+
 // maxReportGroups is how many groups are kept in memory. That is enough to sort any report that somebody reads.
 const maxReportGroups = 10 * MaxReportRows
 
 // makeRoom keeps the groups few enough for one more. In the order of the dimensions it is known which will not be among the first, whatever
 // comes; in the order of sums it is not.
 func (r *reporter) makeRoom() error {
+	if r.size > maxReportSize {
+		e := invalid("group_by", "makes groups by texts that are too large together")
+		e.Hint = "Take another dimension, a shorter period or a filter."
+		return e
+	}
 	if len(r.rows) < max(maxReportGroups, 2*r.most) {
 		return nil
 	}
@@ -455,7 +517,13 @@ func (r *reporter) makeRoom() error {
 	})
 	last := groups[r.most] // one more than the report has: so it knows that there are more
 	r.bound, r.dropped = last.values, true
-	maps.DeleteFunc(r.rows, func(_ string, g *reportGroup) bool { return compareValues(g.values, r.bound) > 0 })
+	maps.DeleteFunc(r.rows, func(key string, g *reportGroup) bool {
+		drop := compareValues(g.values, r.bound) > 0
+		if drop {
+			r.size -= 2 * len(key)
+		}
+		return drop
+	})
 	return nil
 }
 
@@ -526,31 +594,65 @@ func metadataValue(raw json.RawMessage) ReportValue {
 
 // canonical writes a number in one way however it came: 4, 4.0 and 4e0 are one value. Numbers far from any that people write stay as they are.
 func canonical(number string) string {
-	const longest = 64
-	d, err := decimal.NewFromString(number)
-	if err != nil || len(number) > longest || !moderate(d) {
+	d, ok := moderate(number)
+	if !ok {
 		return number
 	}
 	return string(AppendDecimal(nil, d))
 }
 
-func (f *ReportFilter) matches(e *Event, metadata map[string]json.RawMessage) bool {
-	if !oneOf(f.Agents, e.AgentID) || !oneOf(f.TaskTypes, e.TaskType) || !oneOf(f.Models, e.Model) || !oneOf(f.Outcomes, e.Outcome) {
+// filter is a ReportFilter that is ready to be asked about many events.
+type filter struct {
+	agents, taskTypes, models map[string]bool
+	outcomes                  map[Outcome]bool
+	metadata                  map[string]wanted
+}
+
+// wanted are the values of a member of metadata: as texts, and those that are numbers in one way however they came.
+type wanted struct{ texts, numbers map[string]bool }
+
+func newFilter(f *ReportFilter) filter {
+	ready := filter{agents: setOf(f.Agents), taskTypes: setOf(f.TaskTypes), models: setOf(f.Models), outcomes: setOf(f.Outcomes)}
+	for key, values := range f.Metadata {
+		w := wanted{texts: setOf(values), numbers: make(map[string]bool)}
+		for _, value := range values {
+			w.numbers[canonical(value)] = true
+		}
+		if ready.metadata == nil {
+			ready.metadata = make(map[string]wanted)
+		}
+		ready.metadata[key] = w
+	}
+	return ready
+}
+
+func setOf[T comparable](list []T) map[T]bool {
+	set := make(map[T]bool, len(list))
+	for _, v := range list {
+		set[v] = true
+	}
+	return set
+}
+
+func (f *filter) matches(e *Event, metadata map[string]json.RawMessage) bool {
+	if !among(f.agents, e.AgentID) || !among(f.taskTypes, e.TaskType) || !among(f.models, e.Model) || !among(f.outcomes, e.Outcome) {
 		return false
 	}
-	for key, wanted := range f.Metadata {
+	for key, w := range f.metadata {
 		v := metadataValue(metadata[key])
-		if v.Kind == MissingValue {
+		switch {
+		case v.Kind == MissingValue:
 			return false
-		}
-		if !slices.ContainsFunc(wanted, func(text string) bool { return v.Text == text || v.Kind == NumberValue && v.Text == canonical(text) }) {
+		case v.Kind == NumberValue && w.numbers[v.Text]:
+		case !w.texts[v.Text]:
 			return false
 		}
 	}
 	return true
 }
 
-func oneOf[T comparable](list []T, v T) bool { return len(list) == 0 || slices.Contains(list, v) }
+// among reports whether v is in a set, of which an empty one stands for everything.
+func among[T comparable](set map[T]bool, v T) bool { return len(set) == 0 || set[v] }
 
 // reportSum adds events up.
 type reportSum struct {

@@ -3,6 +3,7 @@ package humanhours_test
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"iter"
 	"math/rand/v2"
@@ -361,4 +362,71 @@ func TestReportRange(t *testing.T) {
 	for _, row := range w.report(t, q).Rows {
 		require.True(t, row.Conservative.HoursSaved.LessThanOrEqual(row.HoursSaved) && row.HoursSaved.LessThanOrEqual(row.Optimistic.HoursSaved))
 	}
+}
+
+// TestNumbersHaveOneOrder: any three values agree about it, those too that no arithmetic is done on.
+func TestNumbersHaveOneOrder(t *testing.T) {
+	var values []humanhours.ReportValue
+	for _, text := range []string{"9", "10", "2", "-3", "0.5", "1e200", "9e150", "5.1e150", "-1e300", strings.Repeat("9", 65), strings.Repeat("1", 16_000)} {
+		values = append(values, humanhours.ReportValue{Text: text, Kind: humanhours.NumberValue})
+	}
+	values = append(values, humanhours.ReportValue{}, humanhours.ReportValue{Text: "true", Kind: humanhours.BoolValue}, humanhours.ReportValue{Text: "9", Kind: humanhours.TextValue})
+	for _, a := range values {
+		for _, b := range values {
+			require.Equal(t, -b.Compare(a), a.Compare(b))
+			require.Equal(t, a == b, a.Compare(b) == 0)
+			for _, c := range values {
+				if a.Compare(b) <= 0 && b.Compare(c) <= 0 {
+					require.LessOrEqual(t, a.Compare(c), 0, "%q %q %q", a.Text, b.Text, c.Text)
+				}
+			}
+		}
+	}
+}
+
+// TestReportTextsAreBounded: groups by large texts are refused before they fill the memory.
+func TestReportTextsAreBounded(t *testing.T) {
+	w := newWorld(t, humanhours.Config{}, func(s humanhours.Store) humanhours.Store { return largeTexts{s} })
+	_, err := w.Report(t.Context(), owner, by(humanhours.MetadataDimension("k")))
+	requireError(t, err, humanhours.CodeValidation, "group_by")
+	page, err := w.Events(t.Context(), owner, humanhours.EventListQuery{Limit: humanhours.MaxEventPage})
+	require.NoError(t, err)
+	require.Less(t, len(page.Events), 500, "a page of large events is short")
+	require.False(t, page.Next.IsZero())
+}
+
+// largeTexts is a store whose events have much metadata.
+type largeTexts struct{ humanhours.Store }
+
+func (largeTexts) Events(context.Context, humanhours.EventQuery) iter.Seq2[humanhours.Event, error] {
+	return func(yield func(humanhours.Event, error) bool) {
+		filler := strings.Repeat("x", 16_000)
+		for i := range 10_000 {
+			e := humanhours.Event{ID: fmt.Sprint("evt_", i), Currency: "EUR", OccurredAt: noon, Metadata: json.RawMessage(fmt.Sprintf(`{"k":"%d%s"}`, i, filler))}
+			if !yield(e, nil) {
+				return
+			}
+		}
+	}
+}
+
+func TestRepriceWhenTheBookIsAway(t *testing.T) {
+	down := false
+	w := newWorld(t, humanhours.Config{Prices: quoteFunc(func(humanhours.PriceQuery) (humanhours.Quote, error) {
+		if down {
+			return humanhours.Quote{}, errors.New("down")
+		}
+		return humanhours.Quote{Unpriced: humanhours.UnpricedUnknownModel}, nil
+	})})
+	id := w.track(t, owner, priced("m", 1, 1)).Event.ID
+	_, err := w.RepriceEvent(t.Context(), owner, id, "")
+	assert.Contains(t, requireError(t, err, humanhours.CodeValidation, "").Message, "unknown_model")
+	down = true
+	_, err = w.RepriceEvent(t.Context(), owner, id, "")
+	requireError(t, err, humanhours.CodeUnavailable, "")
+	_, err = w.RepriceEvents(t.Context(), owner, humanhours.EventListQuery{}, "")
+	requireError(t, err, humanhours.CodeUnavailable, "")
+	plain := w.track(t, owner, request()).Event.ID
+	_, err = w.RepriceEvent(t.Context(), owner, plain, "")
+	assert.Contains(t, requireError(t, err, humanhours.CodeValidation, "").Hint, "void it")
 }

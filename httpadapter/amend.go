@@ -1,19 +1,26 @@
 package httpadapter
 
 import (
+	"bytes"
 	"context"
+	"encoding/json"
 	"net/http"
 
 	"github.com/humanhours/humanhours-go"
 )
 
-// reason reads a body that has nothing but why.
+// reason reads a body that has nothing but why. Anything else in it is refused: who writes a filter there would change other events than meant.
 func (req request) reason() (string, error) {
 	var w struct {
 		Reason textField `json:"reason"`
 	}
 	if err := decodeObject(req.body, &w); err != nil {
 		return "", err
+	}
+	strict := json.NewDecoder(bytes.NewReader(req.body))
+	strict.DisallowUnknownFields()
+	if err := strict.Decode(&w); err != nil {
+		return "", invalid("", `the body has a field besides "reason"`)
 	}
 	if w.Reason.fault != "" {
 		return "", invalid("reason", "reason "+w.Reason.fault)
@@ -26,6 +33,9 @@ func (a *API) amendEvent(
 	amend func(ctx context.Context, c humanhours.Caller, id, reason string) (humanhours.Event, error),
 ) func(context.Context, request) (reply, error) {
 	return func(ctx context.Context, req request) (reply, error) {
+		if _, err := req.parameters(nil, false); err != nil {
+			return reply{}, err
+		}
 		reason, err := req.reason()
 		if err != nil {
 			return reply{}, err

@@ -52,7 +52,7 @@ func TestAmendmentsOverHTTP(t *testing.T) {
 	require.NotContains(t, replay.body, "Zo")
 	require.NotContains(t, replay.body, "amendments", "a replay answers the original")
 
-	s.do(http.MethodPost, "/v1/events/"+late+"/reprice", `{}`).refused(http.StatusUnprocessableEntity, humanhours.CodeValidation, "event_id")
+	s.do(http.MethodPost, "/v1/events/"+late+"/reprice", `{}`).refused(http.StatusUnprocessableEntity, humanhours.CodeValidation, "")
 	prices["all"] = true
 	a = s.do(http.MethodPost, "/v1/events/"+late+"/reprice", `{"reason":"the price is known"}`)
 	require.Equal(t, "null", a.fields(http.StatusOK).text("agent_cost"), "the old value is kept")
@@ -120,10 +120,13 @@ func TestRefusedAmendments(t *testing.T) {
 	for _, path := range []string{"/void", "/redact", "/reprice"} {
 		path = "/v1/events/" + id + path
 		for body, field := range map[string]string{
-			``: "", `[]`: "", `{"reason":1}`: "reason", `{"reason":"` + strings.Repeat("x", 501) + `"}`: "reason",
+			``: "", `[]`: "", `{"reason":1}`: "reason", `{"reeson":"x"}`: "", `{"reason":"` + strings.Repeat("x", 501) + `"}`: "reason",
 		} {
 			s.do(http.MethodPost, path, body).refused(http.StatusUnprocessableEntity, humanhours.CodeValidation, field)
 		}
+		s.do(http.MethodPost, path+"?reason=x", `{}`).refused(http.StatusUnprocessableEntity, humanhours.CodeValidation, "reason")
+		s.do(http.MethodPost, path, `{}`, as(s.newKey("acme", false, humanhours.ScopeOrgWrite))).
+			refused(http.StatusForbidden, humanhours.CodeInsufficientScope, "") // the answer shows the event
 		s.do(http.MethodPost, strings.Replace(path, id, "evt_x", 1), `{}`).refused(http.StatusNotFound, humanhours.CodeNotFound, "")
 		s.do(http.MethodPost, path, `{}`, as(s.newKey("globex", false, 0))).refused(http.StatusNotFound, humanhours.CodeNotFound, "")
 		require.Equal(t, "POST", s.do(http.MethodGet, path, "").header.Get("Allow"))
@@ -131,6 +134,7 @@ func TestRefusedAmendments(t *testing.T) {
 	for query, field := range map[string]string{"period=1w": "period", "limit=1": "limit", "cursor=x": "cursor", "outcome=x": "outcome"} {
 		s.do(http.MethodPost, "/v1/events/reprice?"+query, `{}`).refused(http.StatusUnprocessableEntity, humanhours.CodeValidation, field)
 	}
+	s.do(http.MethodPost, "/v1/events/reprice", `{"agent_id":"a"}`).refused(http.StatusUnprocessableEntity, humanhours.CodeValidation, "")
 	s.do(http.MethodPost, "/v1/events/reprice", `{"reason":[]}`).refused(http.StatusUnprocessableEntity, humanhours.CodeValidation, "reason")
 	for _, path := range []string{"reprice", id + "/void", id + "/reprice", id + "/redact"} {
 		path = "/v1/events/" + path

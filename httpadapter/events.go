@@ -3,7 +3,6 @@ package httpadapter
 import (
 	"context"
 	"encoding/base64"
-	"encoding/csv"
 	"io"
 	"net/http"
 	"strconv"
@@ -127,9 +126,8 @@ func (a *API) export(ctx context.Context, req request) (reply, error) {
 		return reply{}, p.err
 	}
 	return reply{status: http.StatusOK, contentType: csvType, file: "events.csv", stream: func(to io.Writer) error {
-		w := csv.NewWriter(to)
-		w.UseCRLF = true
-		if err := w.Write(exportColumns); err != nil {
+		line := appendCSV(nil, exportColumns)
+		if _, err := to.Write(line); err != nil {
 			return err
 		}
 		record := make([]string, 0, len(exportColumns))
@@ -137,12 +135,12 @@ func (a *API) export(ctx context.Context, req request) (reply, error) {
 			if err != nil {
 				return err
 			}
-			if err := w.Write(appendRecord(record[:0], &event)); err != nil {
+			line = appendCSV(line[:0], appendRecord(record[:0], &event))
+			if _, err := to.Write(line); err != nil {
 				return err
 			}
 		}
-		w.Flush()
-		return w.Error()
+		return nil
 	}}, nil
 }
 
@@ -165,5 +163,5 @@ func appendRecord(dst []string, e *humanhours.Event) []string {
 		string(e.Outcome), strconv.FormatBool(e.Credited), inert(e.Model), whole(e.TokensIn), whole(e.TokensOut),
 		number(e.AgentDuration), plainNumber(e.Baseline.Minutes), string(e.Baseline.Source), plainNumber(e.HourlyRate.Amount), string(e.HourlyRate.Source),
 		e.Currency, plainNumber(e.HoursSaved), plainNumber(e.CostSaved), number(e.AgentCost), string(e.Cost.Source), string(e.Cost.Precision),
-		string(e.Cost.Unpriced), plainNumber(e.NetSaved), string(e.Metadata))
+		string(e.Cost.Unpriced), plainNumber(e.NetSaved), inert(string(e.Metadata)))
 }

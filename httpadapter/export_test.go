@@ -10,3 +10,6 @@ var DecodeTrack = decodeTrack
 
 // Routes are the paths that the API serves, behind its prefixes.
 func (a *API) Routes() []string { return slices.Sorted(maps.Keys(a.routes())) }
+
+// Inert is what texts go through on their way into CSV.
+var Inert = inert

@@ -230,12 +230,12 @@ func (a *API) Event(w http.ResponseWriter, r *http.Request) { a.serve(w, r, read
 
 // VoidEvent serves POST /v1/events/{id}/void, with the id in r.PathValue: the event counts no more.
 func (a *API) VoidEvent(w http.ResponseWriter, r *http.Request) {
-	a.serve(w, r, methods{http.MethodPost: a.write(a.amendEvent(a.tracker.VoidEvent))})
+	a.serve(w, r, methods{http.MethodPost: a.amending(a.tracker.VoidEvent)})
 }
 
 // RepriceEvent serves POST /v1/events/{id}/reprice, with the id in r.PathValue: an event without a run cost gets one by the current book.
 func (a *API) RepriceEvent(w http.ResponseWriter, r *http.Request) {
-	a.serve(w, r, methods{http.MethodPost: a.write(a.amendEvent(a.tracker.RepriceEvent))})
+	a.serve(w, r, methods{http.MethodPost: a.amending(a.tracker.RepriceEvent)})
 }
 
 // RepriceEvents serves POST /v1/events/reprice: likewise all events of a period that match.
@@ -245,7 +245,14 @@ func (a *API) RepriceEvents(w http.ResponseWriter, r *http.Request) {
 
 // RedactEvent serves POST /v1/events/{id}/redact, with the id in r.PathValue: metadata and audit sample are erased.
 func (a *API) RedactEvent(w http.ResponseWriter, r *http.Request) {
-	a.serve(w, r, methods{http.MethodPost: a.write(a.amendEvent(a.tracker.RedactEvent))})
+	a.serve(w, r, methods{http.MethodPost: a.amending(a.tracker.RedactEvent)})
+}
+
+// amending is an endpoint that corrects an event, and shows it.
+func (a *API) amending(amend func(ctx context.Context, c humanhours.Caller, id, reason string) (humanhours.Event, error)) endpoint {
+	e := a.write(a.amendEvent(amend))
+	e.scope |= humanhours.ScopeReportsRead
+	return e
 }
 
 // reading is an endpoint that shows numbers.

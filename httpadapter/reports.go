@@ -70,7 +70,7 @@ func (p *parameters) span() (s span) {
 	s.zone = time.UTC
 	if name := p.values.Get("tz"); name != "" {
 		zone, err := time.LoadLocation(name)
-		if err != nil || strings.HasPrefix(strings.ToLower(name), "local") { // which would be the server's
+		if err != nil || !geographic(name) {
 			p.fail("tz", `tz must be a zone of the IANA database, such as "Europe/Berlin"`)
 		} else {
 			s.zone = zone
@@ -97,6 +97,15 @@ func (p *parameters) span() (s span) {
 	}
 	s.test = p.mode()
 	return s
+}
+
+// geographic refuses what is found among zones and is none of a place: the server's own, and those that count leap seconds.
+func geographic(name string) bool {
+	switch first, _, _ := strings.Cut(strings.ToLower(name), "/"); first {
+	case "local", "localtime", "posixrules", "factory", "right", "posix":
+		return false
+	}
+	return true
 }
 
 // mode reports whether test events are asked for.

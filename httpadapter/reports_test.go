@@ -343,7 +343,9 @@ func TestRefusedReports(t *testing.T) {
 	for query, field := range map[string]string{
 		"group_by=agents": "group_by", "group_by=": "group_by", "group_by=agent,agent": "group_by", "group_by=agent,model,outcome,day,week": "group_by",
 		"group_by=metadata.": "group_by", "period=1w": "period", "period=": "period", "tz=localtime": "tz", "to=9999-12-31T23:59:59-02:00": "to", "from=0001-01-01T00:00:00%2B02:00": "from", "period=7d&from=2026-05-01T00:00:00Z": "period", "tz=Mars": "tz", "tz=Local": "tz",
-		"tz=../etc/passwd": "tz", "sort=name": "sort", "sort=": "sort", "sort=-": "sort", "top=0": "top", "top=1000000000": "top", "top=-1": "top",
+		"tz=../etc/passwd": "tz", "tz=right/Europe/Berlin": "tz", "tz=Factory": "tz",
+		"group_by=metadata." + strings.Repeat("k", 201): "group_by", "metadata.n=" + strings.Repeat("9", 501): "metadata.n",
+		"metadata." + strings.Repeat("k", 201) + "=x": "metadata", strings.Repeat("agent_id=a&", 101): "agent_id", "sort=name": "sort", "sort=": "sort", "sort=-": "sort", "top=0": "top", "top=1000000000": "top", "top=-1": "top",
 		"top=": "top", "top=ten": "top", "format=xml": "format", "mode=all": "mode", "from=yesterday": "from", "from=": "from", "to=2026-13-01": "to",
 		"from=2026-05-02T00:00:00Z&to=2026-05-01T00:00:00Z": "to", "from=2020-01-01T00:00:00Z&to=2026-05-01T00:00:00Z": "from",
 		"outcome=done": "outcome", "agent=a": "agent", "period=7d&period=30d": "period", "metadata.=x": "metadata.", "%zz": "",

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"maps"
+	"regexp"
 	"slices"
 	"strings"
 
@@ -126,9 +127,13 @@ type table struct {
 	lines   []any // objects by the names of the columns
 }
 
+var quotedCell = regexp.MustCompile(`"(?:[^"]|"")*"?`)
+
 // readCSV reads CSV as RFC 4180 has it. Of what was cut it leaves out the last line, which may not be whole.
 func readCSV(text []byte, cut bool) (table, error) {
-	if crlf := []byte("\r\n"); bytes.Count(text, crlf) != bytes.Count(text, crlf[1:]) || !cut && !bytes.HasSuffix(text, crlf) {
+	crlf := []byte("\r\n")
+	bare := quotedCell.ReplaceAll(text, nil) // a text can have any line ends
+	if bytes.Count(bare, crlf) != bytes.Count(bare, crlf[1:]) || !cut && !bytes.HasSuffix(text, crlf) {
 		return table{}, errors.New("a line that does not end with CR and LF")
 	}
 	reader := csv.NewReader(bytes.NewReader(text))
