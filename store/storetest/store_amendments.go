@@ -604,7 +604,7 @@ func sharedAmendmentProofs() []proof[[]humanhours.Store] {
 			k.inStep(writers, func(i int) error {
 				got, err := at(0).Amend(ctx, amending(&entries[i].Event, redacting(i)))
 				if err == nil && !got.Stored {
-					err = fmt.Errorf("Amend: Found %t, Stored %t", got.Found, got.Stored)
+					err = fmt.Errorf("an Amend: Found %t, Stored %t", got.Found, got.Stored)
 				}
 				return err
 			}, []sign{
@@ -666,7 +666,7 @@ func sharedAmendmentProofs() []proof[[]humanhours.Store] {
 			k.inStep(writers, func(i int) error {
 				got, err := stores[0].Amend(ctx, amending(&now, voiding(i)))
 				if err == nil && !got.Stored {
-					err = fmt.Errorf("Amend: Found %t, Stored %t", got.Found, got.Stored)
+					err = fmt.Errorf("an Amend: Found %t, Stored %t", got.Found, got.Stored)
 				}
 				now = got.Event
 				return err
@@ -743,7 +743,7 @@ func amendTimes(ctx context.Context, s humanhours.Store, e humanhours.Event, tim
 	for n := range times {
 		got, err := s.Amend(ctx, amending(&e, voiding(n)))
 		if err == nil && !got.Stored {
-			err = fmt.Errorf("Amend: Found %t, Stored %t", got.Found, got.Stored)
+			err = fmt.Errorf("an Amend: Found %t, Stored %t", got.Found, got.Stored)
 		}
 		if err != nil {
 			return err
