@@ -3,6 +3,7 @@ package sqlite
 import (
 	"context"
 	"database/sql"
+	"errors"
 	"fmt"
 
 	"github.com/humanhours/humanhours-go"
@@ -50,8 +51,7 @@ func (w *writer) amend(ctx context.Context, q *humanhours.AmendQuery) (humanhour
 	}
 	a := &q.Amendment
 	if a.Kind == humanhours.AmendRedact {
-		_, err := w.exec(ctx, "UPDATE events SET metadata = NULL, input_excerpt = NULL, output_excerpt = NULL WHERE org = ? AND id = ?", q.Org, q.ID)
-		if err != nil {
+		if err := w.erase(ctx, q.Org, q.ID); err != nil {
 			return humanhours.Amended{}, err
 		}
 	}
@@ -69,6 +69,20 @@ func (w *writer) amend(ctx context.Context, q *humanhours.AmendQuery) (humanhour
 	amended, err = w.amended(ctx, q) // as it is read from now on
 	amended.Stored = true
 	return amended, err
+}
+
+// erase takes metadata and excerpts out of an event, and has SQLite overwrite them: for this statement only, because groups of appends are a tenth
+// slower with it. The pragma works when it is prepared, so it goes past the prepared statements.
+func (w *writer) erase(ctx context.Context, org, id string) (err error) {
+	if _, err := w.conn.ExecContext(ctx, "PRAGMA secure_delete = ON"); err != nil {
+		return err
+	}
+	defer func() {
+		_, off := w.conn.ExecContext(ctx, "PRAGMA secure_delete = OFF")
+		err = errors.Join(err, off)
+	}()
+	_, err = w.exec(ctx, "UPDATE events SET metadata = NULL, input_excerpt = NULL, output_excerpt = NULL WHERE org = ? AND id = ?", org, id)
+	return err
 }
 
 // amended reads the event of a query, as it is now.

@@ -186,7 +186,6 @@ func (w *writer) configure(ctx context.Context) error {
 		fmt.Sprintf("PRAGMA wal_autocheckpoint = %d", w.cfg.CheckpointPages),
 		"PRAGMA cache_size = -16000",
 		"PRAGMA temp_store = MEMORY",
-		"PRAGMA secure_delete = ON", // what a redaction erases is overwritten; appends cost no more for it
 	}
 	if !w.foreign {
 		settings = append(settings, "PRAGMA synchronous = "+w.cfg.Synchronous.String())
