@@ -74,12 +74,16 @@ func (w *writer) amend(ctx context.Context, q *humanhours.AmendQuery) (humanhour
 // erase takes metadata and excerpts out of an event, and has SQLite overwrite them: for this statement only, because groups of appends are a tenth
 // slower with it. The pragma works when it is prepared, so it goes past the prepared statements.
 func (w *writer) erase(ctx context.Context, org, id string) (err error) {
+	was := 0 // a caller's database may have it on: 0 off, 1 on, 2 fast
+	if err := w.conn.QueryRowContext(ctx, "PRAGMA secure_delete").Scan(&was); err != nil {
+		return err
+	}
 	if _, err := w.conn.ExecContext(ctx, "PRAGMA secure_delete = ON"); err != nil {
 		return err
 	}
 	defer func() {
-		_, off := w.conn.ExecContext(ctx, "PRAGMA secure_delete = OFF")
-		err = errors.Join(err, off)
+		_, back := w.conn.ExecContext(ctx, "PRAGMA secure_delete = "+[...]string{"OFF", "ON", "FAST"}[was])
+		err = errors.Join(err, back)
 	}()
 	_, err = w.exec(ctx, "UPDATE events SET metadata = NULL, input_excerpt = NULL, output_excerpt = NULL WHERE org = ? AND id = ?", org, id)
 	return err

@@ -614,3 +614,29 @@ func TestAFileOfVersion1(t *testing.T) {
 		t.Errorf("the view says %q", got)
 	}
 }
+
+// TestErasingLeavesTheSetting: a database that was handed in may have secure_delete on for good.
+func TestErasingLeavesTheSetting(t *testing.T) {
+	s := openRelease(t, filepath.Join(t.TempDir(), "hours.db"), steps(), nil)
+	for was, setting := range []string{"OFF", "ON", "FAST"} {
+		err := s.write.do(t.Context(), func(ctx context.Context, w *writer) error {
+			if _, err := w.conn.ExecContext(ctx, "PRAGMA secure_delete = "+setting); err != nil {
+				return err
+			}
+			if err := w.erase(ctx, "acme", "evt"); err != nil {
+				return err
+			}
+			now := -1
+			if err := w.conn.QueryRowContext(ctx, "PRAGMA secure_delete").Scan(&now); err != nil {
+				return err
+			}
+			if now != was {
+				t.Errorf("secure_delete is %d after an erasure, and was %d", now, was)
+			}
+			return nil
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+}
