@@ -3,6 +3,8 @@ package httpadapter_test
 import (
 	"encoding/json"
 	"net/http"
+	"net/http/httptest"
+	"reflect"
 	"regexp"
 	"strconv"
 	"strings"
@@ -361,6 +363,30 @@ func TestEveryRouteIsDocumented(t *testing.T) {
 		documented = append(documented, path[1])
 	}
 	require.ElementsMatch(t, documented, newServer(t).Handler.(*httpadapter.API).Routes())
+}
+
+// TestEveryHandlerHasItsEndpoint: what can be mounted alone is an endpoint of the table, and every one of the table can be.
+func TestEveryHandlerHasItsEndpoint(t *testing.T) {
+	api := newServer(t).Handler.(*httpadapter.API)
+	allowed := func(serve func(http.ResponseWriter, *http.Request), path string) string {
+		w := httptest.NewRecorder()
+		serve(w, httptest.NewRequest("BREW", path, nil))
+		require.Equal(t, http.StatusMethodNotAllowed, w.Code, path)
+		require.NotEmpty(t, w.Header().Get("Allow"), path)
+		return w.Header().Get("Allow")
+	}
+	var alone, mounted []string
+	for i := range reflect.TypeFor[*httpadapter.API]().NumMethod() {
+		name := reflect.TypeFor[*httpadapter.API]().Method(i).Name
+		serve, ok := reflect.ValueOf(api).Method(i).Interface().(func(http.ResponseWriter, *http.Request))
+		if ok && name != "ServeHTTP" {
+			alone = append(alone, allowed(serve, "/"+name))
+		}
+	}
+	for _, path := range api.Routes() {
+		mounted = append(mounted, allowed(api.ServeHTTP, "/v1"+path))
+	}
+	require.ElementsMatch(t, mounted, alone)
 }
 
 // TestOneByOne: each endpoint can be mounted in another router, which says what the path held.

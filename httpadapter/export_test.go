@@ -9,7 +9,9 @@ import (
 var DecodeTrack = decodeTrack
 
 // Routes are the paths that the API serves, behind its prefixes.
-func (a *API) Routes() []string { return slices.Sorted(maps.Keys(a.routes())) }
+func (a *API) Routes() []string {
+	return append(slices.Sorted(maps.Keys(a.endpoints)), "/openapi.yaml")
+}
 
 // Inert is what texts go through on their way into CSV.
 var Inert = inert

@@ -8,6 +8,7 @@
 package httpadapter
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"errors"
@@ -47,6 +48,8 @@ type API struct {
 	tracker *humanhours.Tracker
 	cfg     Config
 	mux     *http.ServeMux
+	// endpoints are all but the OpenAPI document, by their paths below /v1.
+	endpoints map[string]methods
 	// admit says who sent a request, and that it may do what needs a scope. It does not read the body.
 	admit func(*http.Request, humanhours.Scopes) (humanhours.Caller, error)
 }
@@ -85,42 +88,50 @@ func New(tracker *humanhours.Tracker, cfg Config) (*API, error) {
 		}
 		return caller, tracker.Admit(r.Context(), caller, need)
 	}
-	for path, handler := range a.routes() {
-		for _, prefix := range []string{"/v1", "/api/v1"} {
-			a.mux.HandleFunc(prefix+path, handler)
+	a.endpoints = a.table()
+	for _, prefix := range []string{"/v1", "/api/v1"} {
+		for path, m := range a.endpoints {
+			a.mux.HandleFunc(prefix+path, func(w http.ResponseWriter, r *http.Request) { a.serve(w, r, m) })
 		}
+		a.mux.HandleFunc(prefix+"/openapi.yaml", a.OpenAPI)
 	}
 	a.mux.HandleFunc("/", a.notFound)
 	return a, nil
 }
 
-// routes are all endpoints by their paths.
-func (a *API) routes() map[string]http.HandlerFunc {
-	return map[string]http.HandlerFunc{
-		"/track":                     a.Track,
-		"/track/batch":               a.TrackBatch,
-		"/task-types":                a.TaskTypes,
-		"/task-types/{key}":          a.TaskType,
-		"/task-types/{key}/restore":  a.RestoreTaskType,
-		"/task-types/{key}/override": a.Override,
-		"/agents":                    a.Agents,
-		"/agents/{id}":               a.Agent,
-		"/org":                       a.Org,
-		"/history":                   a.History,
-		"/price-book":                a.PriceBook,
-		"/reports/summary":           a.Summary,
-		"/reports/time-saved":        a.TimeSaved,
-		"/reports/cost-saved":        a.CostSaved,
-		"/reports/leaderboard":       a.Leaderboard,
-		"/reports/usage":             a.Usage,
-		"/reports/export":            a.Export,
-		"/events":                    a.Events,
-		"/events/reprice":            a.RepriceEvents,
-		"/events/{id}/void":          a.VoidEvent,
-		"/events/{id}/reprice":       a.RepriceEvent,
-		"/events/{id}/redact":        a.RedactEvent,
-		"/events/{id}":               a.Event,
-		"/openapi.yaml":              a.OpenAPI,
+// table is what API serves by path: what a.endpoints holds, so that no request makes it again.
+func (a *API) table() map[string]methods {
+	return map[string]methods{
+		"/track":       {http.MethodPost: {scope: humanhours.ScopeTrackWrite, maxBody: a.cfg.MaxBody, run: a.track}},
+		"/track/batch": {http.MethodPost: {scope: humanhours.ScopeTrackWrite, maxBody: a.cfg.MaxBatchBody, run: a.trackBatch}},
+		"/task-types":  {http.MethodGet: {run: a.taskTypes}, http.MethodPost: a.write(a.createTaskType)},
+		"/task-types/{key}": {
+			http.MethodGet:    {run: a.taskType},
+			http.MethodPatch:  a.write(a.updateTaskType),
+			http.MethodDelete: {scope: humanhours.ScopeOrgWrite, run: a.archiveTaskType},
+		},
+		"/task-types/{key}/restore": {http.MethodPost: {scope: humanhours.ScopeOrgWrite, run: a.restoreTaskType}},
+		"/task-types/{key}/override": {
+			http.MethodPost:   a.write(a.setOverride),
+			http.MethodDelete: {scope: humanhours.ScopeOrgWrite, run: a.removeOverride},
+		},
+		"/agents":              {http.MethodGet: {scope: humanhours.ScopeReportsRead, run: a.agents}},
+		"/agents/{id}":         {http.MethodPatch: a.write(a.updateAgent)},
+		"/org":                 {http.MethodGet: {run: a.settings}, http.MethodPatch: a.write(a.updateSettings)},
+		"/history":             {http.MethodGet: {scope: humanhours.ScopeReportsRead, run: a.history}},
+		"/price-book":          {http.MethodGet: {run: a.priceBook}},
+		"/reports/summary":     reading(a.summary),
+		"/reports/time-saved":  reading(a.ranked("-" + humanhours.SortHours)),
+		"/reports/cost-saved":  reading(a.ranked("-" + humanhours.SortCost)),
+		"/reports/leaderboard": reading(a.leaderboard),
+		"/reports/usage":       reading(a.usage),
+		"/reports/export":      reading(a.export),
+		"/events":              reading(a.events),
+		"/events/reprice":      {http.MethodPost: a.write(a.repriceEvents)},
+		"/events/{id}/void":    {http.MethodPost: a.amending(a.tracker.VoidEvent)},
+		"/events/{id}/reprice": {http.MethodPost: a.amending(a.tracker.RepriceEvent)},
+		"/events/{id}/redact":  {http.MethodPost: a.amending(a.tracker.RedactEvent)},
+		"/events/{id}":         reading(a.event),
 	}
 }
 
@@ -137,115 +148,118 @@ func (a *API) dispatch(mux *http.ServeMux, w http.ResponseWriter, r *http.Reques
 
 // Track serves POST /v1/track: one event.
 func (a *API) Track(w http.ResponseWriter, r *http.Request) {
-	a.serve(w, r, methods{http.MethodPost: {scope: humanhours.ScopeTrackWrite, maxBody: a.cfg.MaxBody, run: a.track}})
+	a.serve(w, r, a.endpoints["/track"])
 }
 
 // TrackBatch serves POST /v1/track/batch: up to 1000 events.
 func (a *API) TrackBatch(w http.ResponseWriter, r *http.Request) {
-	a.serve(w, r, methods{http.MethodPost: {scope: humanhours.ScopeTrackWrite, maxBody: a.cfg.MaxBatchBody, run: a.trackBatch}})
+	a.serve(w, r, a.endpoints["/track/batch"])
 }
 
 // TaskTypes serves /v1/task-types: GET is the catalogue as the caller's org sees it, POST makes a type of its own.
 func (a *API) TaskTypes(w http.ResponseWriter, r *http.Request) {
-	a.serve(w, r, methods{http.MethodGet: {run: a.taskTypes}, http.MethodPost: a.write(a.createTaskType)})
+	a.serve(w, r, a.endpoints["/task-types"])
 }
 
 // TaskType serves /v1/task-types/{key}, with the key in r.PathValue: GET one, PATCH and DELETE (archive) one of the org's own.
 func (a *API) TaskType(w http.ResponseWriter, r *http.Request) {
-	a.serve(w, r, methods{
-		http.MethodGet:    {run: a.taskType},
-		http.MethodPatch:  a.write(a.updateTaskType),
-		http.MethodDelete: {scope: humanhours.ScopeOrgWrite, run: a.archiveTaskType},
-	})
+	a.serve(w, r, a.endpoints["/task-types/{key}"])
 }
 
 // RestoreTaskType serves POST /v1/task-types/{key}/restore, with the key in r.PathValue: an archived type comes back.
 func (a *API) RestoreTaskType(w http.ResponseWriter, r *http.Request) {
-	a.serve(w, r, methods{http.MethodPost: {scope: humanhours.ScopeOrgWrite, run: a.restoreTaskType}})
+	a.serve(w, r, a.endpoints["/task-types/{key}/restore"])
 }
 
 // Override serves /v1/task-types/{key}/override, with the key in r.PathValue: POST sets the org's baseline of a built-in type, DELETE
 // gives it the published one back.
 func (a *API) Override(w http.ResponseWriter, r *http.Request) {
-	a.serve(w, r, methods{
-		http.MethodPost:   a.write(a.setOverride),
-		http.MethodDelete: {scope: humanhours.ScopeOrgWrite, run: a.removeOverride},
-	})
+	a.serve(w, r, a.endpoints["/task-types/{key}/override"])
 }
 
 // Agents serves GET /v1/agents: every agent that has events or settings.
 func (a *API) Agents(w http.ResponseWriter, r *http.Request) {
-	a.serve(w, r, methods{http.MethodGet: {scope: humanhours.ScopeReportsRead, run: a.agents}})
+	a.serve(w, r, a.endpoints["/agents"])
 }
 
 // Agent serves PATCH /v1/agents/{id}, with the id in r.PathValue: its hourly rate and name.
 func (a *API) Agent(w http.ResponseWriter, r *http.Request) {
-	a.serve(w, r, methods{http.MethodPatch: a.write(a.updateAgent)})
+	a.serve(w, r, a.endpoints["/agents/{id}"])
 }
 
 // Org serves /v1/org, the settings of the caller's org: GET and PATCH.
 func (a *API) Org(w http.ResponseWriter, r *http.Request) {
-	a.serve(w, r, methods{http.MethodGet: {run: a.settings}, http.MethodPatch: a.write(a.updateSettings)})
+	a.serve(w, r, a.endpoints["/org"])
 }
 
 // History serves GET /v1/history: who changed which assumption, when and why.
 func (a *API) History(w http.ResponseWriter, r *http.Request) {
-	a.serve(w, r, methods{http.MethodGet: {scope: humanhours.ScopeReportsRead, run: a.history}})
+	a.serve(w, r, a.endpoints["/history"])
 }
 
 // PriceBook serves GET /v1/price-book: which prices are in force, and which models had none.
 func (a *API) PriceBook(w http.ResponseWriter, r *http.Request) {
-	a.serve(w, r, methods{http.MethodGet: {run: a.priceBook}})
+	a.serve(w, r, a.endpoints["/price-book"])
 }
 
 // Summary serves GET /v1/reports/summary: one page about a period.
-func (a *API) Summary(w http.ResponseWriter, r *http.Request) { a.serve(w, r, reading(a.summary)) }
+func (a *API) Summary(w http.ResponseWriter, r *http.Request) {
+	a.serve(w, r, a.endpoints["/reports/summary"])
+}
 
 // TimeSaved serves GET /v1/reports/time-saved: groups of events by the hours that they saved.
 func (a *API) TimeSaved(w http.ResponseWriter, r *http.Request) {
-	a.serve(w, r, reading(a.ranked("-"+humanhours.SortHours)))
+	a.serve(w, r, a.endpoints["/reports/time-saved"])
 }
 
 // CostSaved serves GET /v1/reports/cost-saved: groups of events by the money that they saved.
 func (a *API) CostSaved(w http.ResponseWriter, r *http.Request) {
-	a.serve(w, r, reading(a.ranked("-"+humanhours.SortCost)))
+	a.serve(w, r, a.endpoints["/reports/cost-saved"])
 }
 
 // Leaderboard serves GET /v1/reports/leaderboard: the ten groups of events with the most of a metric.
 func (a *API) Leaderboard(w http.ResponseWriter, r *http.Request) {
-	a.serve(w, r, reading(a.leaderboard))
+	a.serve(w, r, a.endpoints["/reports/leaderboard"])
 }
 
 // Usage serves GET /v1/reports/usage: what the org has used of its plan this month.
-func (a *API) Usage(w http.ResponseWriter, r *http.Request) { a.serve(w, r, reading(a.usage)) }
+func (a *API) Usage(w http.ResponseWriter, r *http.Request) {
+	a.serve(w, r, a.endpoints["/reports/usage"])
+}
 
 // Export serves GET /v1/reports/export: the events of a period as CSV, however many there are.
-func (a *API) Export(w http.ResponseWriter, r *http.Request) { a.serve(w, r, reading(a.export)) }
+func (a *API) Export(w http.ResponseWriter, r *http.Request) {
+	a.serve(w, r, a.endpoints["/reports/export"])
+}
 
 // Events serves GET /v1/events: pages of events.
-func (a *API) Events(w http.ResponseWriter, r *http.Request) { a.serve(w, r, reading(a.events)) }
+func (a *API) Events(w http.ResponseWriter, r *http.Request) {
+	a.serve(w, r, a.endpoints["/events"])
+}
 
 // Event serves GET /v1/events/{id}, with the id in r.PathValue.
-func (a *API) Event(w http.ResponseWriter, r *http.Request) { a.serve(w, r, reading(a.event)) }
+func (a *API) Event(w http.ResponseWriter, r *http.Request) {
+	a.serve(w, r, a.endpoints["/events/{id}"])
+}
 
 // VoidEvent serves POST /v1/events/{id}/void, with the id in r.PathValue: the event counts no more.
 func (a *API) VoidEvent(w http.ResponseWriter, r *http.Request) {
-	a.serve(w, r, methods{http.MethodPost: a.amending(a.tracker.VoidEvent)})
+	a.serve(w, r, a.endpoints["/events/{id}/void"])
 }
 
 // RepriceEvent serves POST /v1/events/{id}/reprice, with the id in r.PathValue: an event without a run cost gets one by the current book.
 func (a *API) RepriceEvent(w http.ResponseWriter, r *http.Request) {
-	a.serve(w, r, methods{http.MethodPost: a.amending(a.tracker.RepriceEvent)})
+	a.serve(w, r, a.endpoints["/events/{id}/reprice"])
 }
 
 // RepriceEvents serves POST /v1/events/reprice: likewise all events of a period that match.
 func (a *API) RepriceEvents(w http.ResponseWriter, r *http.Request) {
-	a.serve(w, r, methods{http.MethodPost: a.write(a.repriceEvents)})
+	a.serve(w, r, a.endpoints["/events/reprice"])
 }
 
 // RedactEvent serves POST /v1/events/{id}/redact, with the id in r.PathValue: metadata and audit sample are erased.
 func (a *API) RedactEvent(w http.ResponseWriter, r *http.Request) {
-	a.serve(w, r, methods{http.MethodPost: a.amending(a.tracker.RedactEvent)})
+	a.serve(w, r, a.endpoints["/events/{id}/redact"])
 }
 
 // amending is an endpoint that corrects an event, and shows it.
@@ -343,7 +357,7 @@ func (a *API) serve(w http.ResponseWriter, r *http.Request, m methods) {
 // writeHeader writes all of an answer but its body.
 func (a *API) writeHeader(w http.ResponseWriter, answer reply) {
 	h := w.Header()
-	h.Set("Content-Type", contentType)
+	h.Set("Content-Type", cmp.Or(answer.contentType, contentType))
 	if answer.replayed {
 		h.Set("Idempotency-Replayed", "true")
 	}
@@ -352,9 +366,6 @@ func (a *API) writeHeader(w http.ResponseWriter, answer reply) {
 	}
 	if answer.etag != "" {
 		h.Set("ETag", answer.etag)
-	}
-	if answer.contentType != "" {
-		h.Set("Content-Type", answer.contentType)
 	}
 	if answer.truncated {
 		h.Set("X-Report-Truncated", "true")
