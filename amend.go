@@ -171,29 +171,34 @@ func amendments(currency string, list []amendmentJSON) ([]Amendment, error) {
 // VoidEvent takes an event of the caller's org out of all reports, and says why in its amendments and in the history. The event stays, and a replay still
 // answers it. Voiding it again changes nothing. What was counted for the quota stays counted.
 func (t *Tracker) VoidEvent(ctx context.Context, c Caller, id, reason string) (Event, error) {
-	return t.amend(ctx, c, id, reason, func(e *Event, _ *Amendment) (string, string, string, error) {
-		if e.Voided() {
-			return "", "", "", errUnchanged
-		}
-		return "voided", "false", "true", nil
-	}, AmendVoid)
+	return t.amend(ctx, c, id, reason, marking("voided", AmendVoid), AmendVoid)
 }
 
 // RedactEvent erases metadata and audit sample of an event of the caller's org, wherever its store has them, for people's right to erasure. The
 // numbers stay, and a replay answers without what was erased. Redacting it again changes nothing.
 func (t *Tracker) RedactEvent(ctx context.Context, c Caller, id, reason string) (Event, error) {
-	return t.amend(ctx, c, id, reason, func(e *Event, _ *Amendment) (string, string, string, error) {
-		if e.Redacted() {
+	return t.amend(ctx, c, id, reason, marking("redacted", AmendRedact), AmendRedact)
+}
+
+// marking decides on an amendment that says nothing but its kind, which an event has once.
+func marking(field string, kind AmendmentKind) decideFunc {
+	return func(e *Event, _ *Amendment) (string, string, string, error) {
+		if e.has(kind) {
 			return "", "", "", errUnchanged
 		}
-		return "redacted", "false", "true", nil
-	}, AmendRedact)
+		return field, "false", "true", nil
+	}
 }
 
 // RepriceEvent computes the run cost of an event of the caller's org that has none, by the price book as it is now. An event that has a cost, is
 // voided, or still has no price stays as it is; the latter is a CodeValidation error.
 func (t *Tracker) RepriceEvent(ctx context.Context, c Caller, id, reason string) (Event, error) {
-	event, err := t.amend(ctx, c, id, reason, func(e *Event, a *Amendment) (string, string, string, error) {
+	return t.amend(ctx, c, id, reason, t.reprice(ctx), AmendReprice)
+}
+
+// reprice decides what RepriceEvent makes of an event.
+func (t *Tracker) reprice(ctx context.Context) decideFunc {
+	return func(e *Event, a *Amendment) (string, string, string, error) {
 		now := e.Current()
 		if now.Cost.Source != CostNone || e.Voided() {
 			return "", "", "", errUnchanged
@@ -209,8 +214,7 @@ func (t *Tracker) RepriceEvent(ctx context.Context, c Caller, id, reason string)
 		roi := computeROI(now.Baseline.Minutes, now.AgentDuration.Decimal, now.HourlyRate.Amount, now.AgentCost, now.Credited, now.Scale)
 		a.Cost, a.AgentCost, a.NetSaved, a.LLMCalls = now.Cost, roi.AgentCost, roi.NetSaved, now.LLMCalls
 		return "agent_cost", "", numberText(a.AgentCost), nil
-	}, AmendReprice)
-	return event, err
+	}
 }
 
 // stillUnpriced says why an event that was to be repriced has no run cost.
@@ -225,11 +229,11 @@ func stillUnpriced(reason UnpricedReason) error {
 	return e
 }
 
-// amend adds an amendment that decide makes of the event as it is, and that it describes as the change of a field. It decides again if somebody
-// else was faster.
-func (t *Tracker) amend(
-	ctx context.Context, c Caller, id, reason string, decide func(*Event, *Amendment) (field, old, now string, err error), kind AmendmentKind,
-) (Event, error) {
+// decideFunc fills in the amendment of an event as it is, and describes it as the change of a field. errUnchanged: there is nothing to amend.
+type decideFunc func(*Event, *Amendment) (field, old, now string, err error)
+
+// amend adds an amendment to an event of the caller's org.
+func (t *Tracker) amend(ctx context.Context, c Caller, id, reason string, decide decideFunc, kind AmendmentKind) (Event, error) {
 	if err := checkOptional("reason", reason); err != nil {
 		return Event{}, err
 	}
@@ -237,13 +241,18 @@ func (t *Tracker) amend(
 	if err != nil {
 		return Event{}, err
 	}
+	return t.amendRead(ctx, event, c.KeyID, reason, decide, kind)
+}
+
+// amendRead is amend for an event that was read already, however long ago: it decides again if the event has been amended since.
+func (t *Tracker) amendRead(ctx context.Context, event Event, keyID, reason string, decide decideFunc, kind AmendmentKind) (Event, error) {
 	for {
 		if len(event.Amendments) >= MaxAmendments {
 			return Event{}, &Error{Code: CodeValidation, Message: "the event has " + strconv.Itoa(MaxAmendments) + " amendments, which is the most", Hint: "Void it, and track it again."}
 		}
 		q := AmendQuery{
 			Org: event.Org, ID: event.ID, Base: len(event.Amendments),
-			Amendment: Amendment{Kind: kind, At: t.now(), KeyID: mend(c.KeyID), Reason: reason},
+			Amendment: Amendment{Kind: kind, At: t.now(), KeyID: mend(keyID), Reason: reason},
 		}
 		field, old, now, err := decide(&event, &q.Amendment)
 		switch {
@@ -309,7 +318,7 @@ func (t *Tracker) RepriceEvents(ctx context.Context, c Caller, q EventListQuery,
 		if !ok || current.Cost.Unpriced == "" || event.Voided() {
 			continue
 		}
-		switch _, err := t.RepriceEvent(ctx, Caller{Org: event.Org, KeyID: c.KeyID}, event.ID, reason); {
+		switch _, err := t.amendRead(ctx, event, c.KeyID, reason, t.reprice(ctx), AmendReprice); {
 		case err == nil:
 			done.Repriced++
 		case errors.Is(err, CodeValidation):

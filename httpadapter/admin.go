@@ -1,7 +1,6 @@
 package httpadapter
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -114,14 +113,9 @@ func (a *Admin) create(ctx context.Context, req request) (reply, error) {
 		Test   json.RawMessage `json:"test"`
 		Scopes json.RawMessage `json:"scopes"`
 	}
-	if err := decodeObject(req.body, &w); err != nil {
-		return reply{}, err
-	}
 	// A misspelt "scopes" would make a key that may do everything.
-	strict := json.NewDecoder(bytes.NewReader(req.body))
-	strict.DisallowUnknownFields()
-	if err := strict.Decode(&w); err != nil {
-		return reply{}, invalid("", `the body has a field besides "org", "test" and "scopes"`)
+	if err := decodeOnly(req.body, &w, `"org", "test" and "scopes"`); err != nil {
+		return reply{}, err
 	}
 	switch {
 	case w.Org.fault != "":

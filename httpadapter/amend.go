@@ -1,9 +1,7 @@
 package httpadapter
 
 import (
-	"bytes"
 	"context"
-	"encoding/json"
 	"net/http"
 
 	"github.com/humanhours/humanhours-go"
@@ -14,13 +12,8 @@ func (req request) reason() (string, error) {
 	var w struct {
 		Reason textField `json:"reason"`
 	}
-	if err := decodeObject(req.body, &w); err != nil {
+	if err := decodeOnly(req.body, &w, `"reason"`); err != nil {
 		return "", err
-	}
-	strict := json.NewDecoder(bytes.NewReader(req.body))
-	strict.DisallowUnknownFields()
-	if err := strict.Decode(&w); err != nil {
-		return "", invalid("", `the body has a field besides "reason"`)
 	}
 	if w.Reason.fault != "" {
 		return "", invalid("reason", "reason "+w.Reason.fault)

@@ -284,6 +284,19 @@ func decodeObject(data []byte, v any) error {
 	return invalid("", "the body is not valid JSON")
 }
 
+// decodeOnly is decodeObject for a body in which a field besides those of dst, which names lists for people, is refused and not ignored.
+func decodeOnly(body []byte, dst any, names string) error {
+	if err := decodeObject(body, dst); err != nil {
+		return err
+	}
+	strict := json.NewDecoder(bytes.NewReader(body))
+	strict.DisallowUnknownFields()
+	if err := strict.Decode(dst); err != nil {
+		return invalid("", "the body has a field besides "+names)
+	}
+	return nil
+}
+
 // jsonKind names the JSON type that a field takes.
 func jsonKind(t reflect.Type) string {
 	switch t.Kind() {
