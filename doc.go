@@ -36,12 +36,17 @@
 // Plans bound requests per second, exactly and in any one second, and events per month. A caller of an org without a plan, such as
 // the zero Caller of a program that serves one tenant, has no limits.
 //
+// # Reports and corrections
+//
+// Report, Summary, Events and Export read what was stored. A correction (VoidEvent, RepriceEvent, RedactEvent) adds an amendment beside the
+// event; reports count by it, and the event keeps its numbers.
+//
 // # Parts
 //
 // The Tracker works over small ports: Store, OrgStore and KeyStore, PriceBook, Rates and Limiter. This package
 // imports none of their implementations:
 //
-//   - store/memory keeps events in the process.
+//   - store/memory keeps events in the process, store/sqlite in one file, store/redis in a Redis server.
 //   - store/storetest proves any Store, sentence by sentence of its contract.
 //   - pricebook has model prices and exchange rates.
 //   - httpadapter serves POST /v1/track and its companions over net/http.

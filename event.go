@@ -59,8 +59,8 @@ type Event struct {
 
 	ROI // HoursSaved, CostSaved, AgentCost, NetSaved
 
-	// Amendments are the corrections that were made since, in their order. Only Store.Event and Store.Events fill them in; they are no part of
-	// what is stored of an event, nor of what Equal compares.
+	// Amendments are the corrections that were made since, in their order. Only Store.Event, Store.Events, Store.Amend and UnmarshalJSON fill
+	// them in; they are no part of what is stored of an event, nor of what Equal compares.
 	Amendments []Amendment
 }
 

@@ -146,7 +146,7 @@ type Savings struct {
 type ReportCaveats struct {
 	Failures       int64    // of the counted events: they save nothing and cost what they cost
 	Unpriced       int64    // of the counted events: their agent cost is not known, and counts as 0
-	UnpricedModels []string // their models, sorted, the first 100
+	UnpricedModels []string // their models, sorted; of more than 100, the first that were met
 	Voided         int64    // events that match but were voided
 	LeftOut        int64    // events of test keys that match but for that; 0 in a report about those
 }

@@ -4,8 +4,8 @@
 // commits all its entries in one transaction, so that many callers share one sync when a group commit (package store) stands in
 // front. Any number of processes on one machine may use the file at once; a network file system is no place for it.
 //
-// The schema is made to be read: one row an event in the table events, one an agent in agents, one a correction of an event in amendments, and the views events_readable, monthly_sums and
-// monthly_totals. Orgs, ids and keys are stored byte for byte. A file of an older version is upgraded when it is
+// The schema is made to be read: one row an event in the table events, one an agent in agents, one a correction of an event in
+// amendments, and the views events_readable, monthly_sums and monthly_totals. Orgs, ids and keys are stored byte for byte. A file of an older version is upgraded when it is
 // opened, in one transaction; one of a newer version or of another program is refused and left as it is.
 package sqlite
 
