@@ -219,8 +219,8 @@ func (f *flight[In, Out]) run() {
 // processor yet. Without this the next flush has one or two items and the one after it all the rest, at the price of two. It gives
 // up after a part of the time that the last flush took. For a lone caller there is no more than one step aside.
 //
-// Those who came during the flush are waiting already, so all are there when they and the answered ones are: half of the callers would
-// otherwise go with each flush for ever. Where the answered ones do not come back, it is content with fewer for a while.
+// Those who came during the flush are waiting already, so all are there when they and the answered ones are: of one flight, half of the callers
+// would otherwise go with each flush for ever. Several flights are there to take turns, each with its part of the callers. Where the answered ones do not come back, it is content with fewer for a while.
 //
 // Where other goroutines keep all processors busy, one step aside may take longer than many flushes; then the next ones go without.
 func (f *flight[In, Out]) settle(answered int, took time.Duration) {
@@ -228,7 +228,7 @@ func (f *flight[In, Out]) settle(answered int, took time.Duration) {
 	enough := answered
 	if f.content > 0 {
 		f.content--
-	} else {
+	} else if len(f.g.flights) == 1 {
 		enough += len(f.g.queue)
 	}
 	enough = min(enough, f.g.cfg.MaxItems, f.g.cfg.MaxQueue) // no more go with one flush, or can wait for it

@@ -36,25 +36,25 @@ func (s span) append(dst []byte) []byte { return appendInstant(appendInstant(dst
 
 // agentsOf are the agents of a section, each once, in the order in which they come.
 type agentsOf struct {
-	fields []string
-	all    []span
-	whose  []byte         // which of them each entry is of
-	index  map[string]int // of the fields; nil: there is one at most
+	ids   []string
+	all   []span
+	whose []byte         // which of them each entry is of
+	index map[string]int // of the ids; nil: there is one at most
 }
 
-func (a *agentsOf) add(field string, at int64) {
-	i, ok := 0, len(a.fields) == 1 && a.fields[0] == field
+func (a *agentsOf) add(id string, at int64) {
+	i, ok := 0, len(a.ids) == 1 && a.ids[0] == id
 	if a.index != nil {
-		i, ok = a.index[field]
+		i, ok = a.index[id]
 	}
 	if !ok {
-		i = len(a.fields)
-		a.fields, a.all = append(a.fields, field), append(a.all, span{at, at})
+		i = len(a.ids)
+		a.ids, a.all = append(a.ids, id), append(a.all, span{at, at})
 		if i == 1 {
-			a.index = map[string]int{a.fields[0]: 0}
+			a.index = map[string]int{a.ids[0]: 0}
 		}
 		if i > 0 {
-			a.index[field] = i
+			a.index[id] = i
 		}
 	}
 	a.all[i] = a.all[i].with(at)

@@ -26,11 +26,12 @@ const flights = 2
 
 // prepared is an entry as it goes over the wire, made in the goroutine of its caller.
 type prepared struct {
+	place int // among the entries of its Append
 	org   string
 	class class
 	id    string // field of the index
 	key   string // field of the idempotency key, or nothing
-	agent string // field of its agent
+	agent string
 	body  string // record
 
 	at, occurred, received int64
@@ -113,28 +114,29 @@ func (s *Store) begin() bool {
 // Append implements humanhours.Store. Appends that come while others are on their way go out together as the next call.
 func (s *Store) Append(ctx context.Context, entries []humanhours.Entry) []humanhours.Appended {
 	results := make([]humanhours.Appended, len(entries))
+	all := make([]prepared, len(entries))
 	items := make([]*prepared, 0, len(entries))
-	index := make([]int, 0, len(entries)) // of the items
 	for i := range entries {
-		p := &prepared{}
-		if err := s.prepare(p, &entries[i]); err != nil {
+		all[i].place = i
+		if err := s.prepare(&all[i], &entries[i]); err != nil {
 			results[i].Err = err
 			continue
 		}
-		items, index = append(items, p), append(index, i)
+		items = append(items, &all[i])
 	}
 	if len(items) == 0 {
 		return results
 	}
 	for j, err := range s.appendAll(ctx, items) {
-		i := index[j]
-		switch p := items[j]; {
+		p := items[j]
+		i := p.place
+		switch {
 		case err != nil:
 			results[i].Err = fmt.Errorf("redis: append: %w", explain(err))
 		case p.letter == created:
-			event := entries[i].Event.Clone()
+			event := &results[i].Event
+			*event = entries[i].Event.Clone()
 			event.OccurredAt, event.ReceivedAt = instant(event.OccurredAt), instant(event.ReceivedAt)
-			results[i].Event = event
 		case p.letter == refused:
 			results[i].QuotaExceeded = true
 		default:
@@ -256,7 +258,7 @@ func (s *Store) prepare(p *prepared, entry *humanhours.Entry) error {
 	if err := entry.Check(); err != nil {
 		return err
 	}
-	p.org, p.id, p.agent = entry.Event.Org, idField(entry.Event.ID), agentField(entry.Event.AgentID, entry.Event.Test)
+	p.org, p.id, p.agent = entry.Event.Org, idField(entry.Event.ID), entry.Event.AgentID
 	p.at, p.occurred, p.received = entry.At.UnixMilli(), entry.Event.OccurredAt.UnixMilli(), entry.Event.ReceivedAt.UnixMilli()
 	p.class = class{month: monthNumber(humanhours.MonthOf(entry.At)), counted: !entry.Event.Test, week: floorDiv(p.occurred, weekMS), bucket: noBucket}
 	if p.class.counted {
@@ -298,7 +300,8 @@ func floorDiv(a, b int64) int64 {
 
 // keyHash is the field of an idempotency key. 160 bits: not even somebody who tries finds two keys that share one.
 func keyHash(key string) string {
-	sum := sha256.Sum256([]byte(key))
+	var buf [128]byte
+	sum := sha256.Sum256(append(buf[:0], key...))
 	return string(sum[:20])
 }
 
@@ -345,9 +348,9 @@ func (s *Store) flush(items []*prepared) []error {
 
 // batch is the entries of one script call.
 type batch struct {
-	org      string
-	sections []*section
-	held     map[string]int // the last section with an id or a key; nil: the group has one entry
+	org       string
+	sections  []*section
+	ids, held map[string]int // the last section with an id, with a key; nil: the group has one entry
 }
 
 // section is entries of a call that share a class and have different ids. Each section finds what those before it have stored.
@@ -368,7 +371,7 @@ func batchesOf(items []*prepared) []*batch {
 		if b == nil {
 			b = &batch{org: p.org}
 			if len(items) > 1 {
-				b.held = make(map[string]int, 2*len(items))
+				b.ids, b.held = make(map[string]int, len(items)), make(map[string]int, len(items))
 			}
 			batches, of[p.org] = append(batches, b), b
 		}
@@ -379,12 +382,11 @@ func batchesOf(items []*prepared) []*batch {
 
 // add puts an item into a section that is not before another one with its key, and behind the last one with its id.
 func (b *batch) add(i int, p *prepared) {
-	key := "\x02" + p.key // no field of an id begins like this
 	first, holder := 0, -1
-	if at, ok := b.held[p.id]; ok {
+	if at, ok := b.ids[p.id]; ok {
 		first = at + 1
 	}
-	if at, ok := b.held[key]; ok && p.key != "" {
+	if at, ok := b.held[p.key]; ok && p.key != "" {
 		first, holder = max(first, at), at
 	}
 	at := b.open(p, first)
@@ -392,8 +394,8 @@ func (b *batch) add(i int, p *prepared) {
 		at = len(b.sections)
 		b.sections = append(b.sections, &section{class: p.class})
 	}
-	if b.held != nil {
-		b.held[p.id], b.held[key] = at, at
+	if b.ids != nil {
+		b.ids[p.id], b.held[p.key] = at, at
 	}
 	into := b.sections[at]
 	into.repeats = into.repeats || holder == at
@@ -461,9 +463,9 @@ func (b *section) arguments(items []*prepared) []any {
 		ats = appendInstant(ats, p.at)
 		records = append(records, p.body...)
 		agents.add(p.agent, p.occurred)
-		args[fixed+j] = p.id
+		args[fixed+j] = &p.id // a pointer costs no memory in an any
 		if p.key != "" {
-			args[fixed+n+j] = p.key
+			args[fixed+n+j] = &p.key
 		}
 	}
 	counted, repeats, bucket, keep := 0, 0, any(""), int64(0)
@@ -481,8 +483,8 @@ func (b *section) arguments(items []*prepared) []any {
 		n, b.class.month, counted, b.class.cap / limb, b.class.cap % limb, b.class.week, bucket, keep, from, to, first, latest,
 		ats, floorDiv(earliest, bucketMS), records, repeats, agents.spans(), agents.whose,
 	})
-	for _, field := range agents.fields {
-		args = append(args, field)
+	for _, id := range agents.ids {
+		args = append(args, agentField(id, !b.class.counted))
 	}
 	return args
 }

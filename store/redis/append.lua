@@ -53,43 +53,56 @@ local function section(o)
     room = (tonumber(ARGV[o + 4]) - high) * limb + (tonumber(ARGV[o + 5]) - low)
   end
 
-  -- What becomes of each entry, and where its record begins among those that come. A holder that is gone ('') still holds its key.
-  local letters, extras, accepted, begins, claimed = nil, {}, {}, { 1 }, {}
+  -- Where each record begins among those that come.
+  local begins, start, unpacked = { 1 }, 1, struct.unpack
   for i = 1, n do
-    local start, holder, letter = begins[i], holders[i], nil
-    begins[i + 1] = start + 3 + struct.unpack('>I3', records, start)
-    if repeats and claimed[ARGV[keys + i - 1]] then
-      local by = claimed[ARGV[keys + i - 1]]
-      holder = later(holder, string.sub(records, begins[by], begins[by + 1] - 1))
-    end
-    if known[i] then
-      letter, extras[#extras + 1] = 's', record(known[i])
-    elseif holder == '' then
-      letter, extras[#extras + 1] = 'r', ''
-    elseif holder and struct.unpack('>I6', ARGV[o + 13], 6 * i - 5) < expiry(holder) then
-      letter = fingerprint(holder) == string.sub(records, start + 22, start + 37) and 'r' or 'm'
-      extras[#extras + 1] = holder
-    elseif room and room <= 0 then
-      letter = 'q'
-    else
-      if room then room = room - 1 end
-      accepted[#accepted + 1] = i
-      if repeats then claimed[ARGV[keys + i - 1]] = i end
-    end
-    if letter then
-      if not letters then
-        letters = {}
-        for j = 1, n do letters[j] = 'c' end
+    start = start + 3 + unpacked('>I3', records, start)
+    begins[i + 1] = start
+  end
+
+  -- What becomes of each entry. Mostly all are new. A holder that is gone ('') still holds its key.
+  local letters, extras, accepted, claimed = nil, {}, nil, {} -- accepted: which, or nil for all
+  local fresh = not repeats and (not room or room >= n) and next(holders) == nil
+  for i = 1, fresh and n or 0 do fresh = fresh and not known[i] end
+  if not fresh then
+    accepted = {}
+    for i = 1, n do
+      local holder, letter = holders[i], nil
+      if repeats and claimed[ARGV[keys + i - 1]] then
+        local by = claimed[ARGV[keys + i - 1]]
+        holder = later(holder, string.sub(records, begins[by], begins[by + 1] - 1))
       end
-      letters[i] = letter
+      if known[i] then
+        letter, extras[#extras + 1] = 's', record(known[i])
+      elseif holder == '' then
+        letter, extras[#extras + 1] = 'r', ''
+      elseif holder and struct.unpack('>I6', ARGV[o + 13], 6 * i - 5) < expiry(holder) then
+        letter = fingerprint(holder) == string.sub(records, begins[i] + 22, begins[i] + 37) and 'r' or 'm'
+        extras[#extras + 1] = holder
+      elseif room and room <= 0 then
+        letter = 'q'
+      else
+        if room then room = room - 1 end
+        accepted[#accepted + 1] = i
+        if repeats then claimed[ARGV[keys + i - 1]] = i end
+      end
+      if letter then
+        if not letters then
+          letters = {}
+          for j = 1, n do letters[j] = 'c' end
+        end
+        letters[i] = letter
+      end
     end
   end
-  if #accepted == 0 then return { table.concat(letters), unpack(extras) } end
+  if accepted and #accepted == n then accepted = nil end
+  local stored = accepted and #accepted or n
+  if stored == 0 then return { table.concat(letters), unpack(extras) } end
   local last, set, moved = tonumber(meta[1] or 0), {}, { false, false, false, false }
 
   -- The first and the last instant of each agent, where those that are accepted move them.
   local firsts, lasts = {}, {}
-  if #accepted == n then
+  if not accepted then
     for a = 1, agents do firsts[a], lasts[a] = struct.unpack('>I6I6', spans, 12 * a - 11) end
   else
     for _, i in ipairs(accepted) do
@@ -109,7 +122,7 @@ local function section(o)
       if span ~= there then set[#set + 1], set[#set + 2] = ARGV[names + a - 1], span end
     end
   end
-  set[#set + 1], set[#set + 2] = 'r', whole(tonumber(meta[6] or 0) + #accepted)
+  set[#set + 1], set[#set + 2] = 'r', whole(tonumber(meta[6] or 0) + stored)
 
   -- New records go to the open chunk of the week in which they occurred, so that chunks span little time. The instants that are
   -- kept of a chunk are those of whole minutes around it, or every call would change them.
@@ -137,31 +150,32 @@ local function section(o)
   -- From here on it is written. A counter that is full is the one thing in the data that can still refuse, so it comes first. Nor does Redis
   -- itself refuse a write (memory, a replica, the disk) after the first of a script.
   if counted then
-    local added = redis.pcall('HINCRBY', base .. ':u', ARGV[o + 2], #accepted)
+    local added = redis.pcall('HINCRBY', base .. ':u', ARGV[o + 2], stored)
     if type(added) == 'table' and added.err then
       if not string.find(added.err, 'overflow', 1, true) then return added end
       if repeats then return { string.rep('o', n) } end -- some replay what is not stored now
-      letters = letters or {}
+      if not accepted then return { string.rep('o', n) } end
       for _, i in ipairs(accepted) do letters[i] = 'o' end
       return { table.concat(letters), unpack(extras) }
     end
   end
 
-  local index, claims, at = {}, {}, tail[2]
-  if #accepted < n then
+  local index, claims, open, at, packed = {}, {}, tail[1], tail[2], struct.pack
+  if accepted then
     local parts = {}
     for j, i in ipairs(accepted) do
       parts[j] = string.sub(records, begins[i], begins[i + 1] - 1)
-      index[2 * j] = struct.pack('>I4I2', tail[1], at)
+      index[2 * j - 1], index[2 * j] = ARGV[ids + i - 1], packed('>I4I2', open, at)
+      if keyed then claims[2 * j - 1], claims[2 * j] = ARGV[keys + i - 1], index[2 * j] end
       at = at + #parts[j]
     end
     records = table.concat(parts)
   else
-    for i = 1, n do index[2 * i] = struct.pack('>I4I2', tail[1], at + begins[i] - 1) end
-  end
-  for j, i in ipairs(accepted) do
-    index[2 * j - 1] = ARGV[ids + i - 1]
-    if keyed then claims[2 * j - 1], claims[2 * j] = ARGV[keys + i - 1], index[2 * j] end
+    for i = 1, n do
+      local place = packed('>I4I2', open, at + begins[i] - 1)
+      index[2 * i - 1], index[2 * i] = ARGV[ids + i - 1], place
+      if keyed then claims[2 * i - 1], claims[2 * i] = ARGV[keys + i - 1], place end
+    end
   end
   if tail[2] == 0 then
     redis.call('SET', chunk, records)
@@ -198,7 +212,7 @@ local function section(o)
   for i = 1, 6 do tail[i] = whole(tail[i]) end
   set[#set + 1], set[#set + 2] = 't' .. ARGV[o + 6], table.concat(tail, ' ')
   redis.call('HSET', base .. ':m', unpack(set))
-  if #accepted == n then return 'c' end
+  if not letters then return 'c' end
   return { table.concat(letters), unpack(extras) }
 end
 
