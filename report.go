@@ -146,7 +146,7 @@ type Savings struct {
 type ReportCaveats struct {
 	Failures       int64    // of the counted events: they save nothing and cost what they cost
 	Unpriced       int64    // of the counted events: their agent cost is not known, and counts as 0
-	UnpricedModels []string // their models, sorted; of more than 100, the first that were met
+	UnpricedModels []string // their models, sorted; of more than 100, the first by name
 	Voided         int64    // events that match but were voided
 	LeftOut        int64    // events of test keys that match but for that; 0 in a report about those
 }
@@ -313,9 +313,8 @@ func (t *Tracker) report(ctx context.Context, c Caller, q ReportQuery, most int)
 	if q.From, q.To, err = resolvePeriod(q.Period, q.From, q.To, q.Zone, t.now()); err != nil {
 		return Report{}, err
 	}
-	r := newReporter(q, most, &org.Org)
-	events := t.store.Events(ctx, EventQuery{Org: org.ID, From: q.From, To: q.To})
-	if err := r.addAll(events); err != nil {
+	r, err := t.addUp(ctx, q, most, &org.Org)
+	if err != nil {
 		var e *Error
 		if errors.As(err, &e) {
 			return Report{}, err
@@ -323,6 +322,18 @@ func (t *Tracker) report(ctx context.Context, c Caller, q ReportQuery, most int)
 		return Report{}, unread("the store", err)
 	}
 	return r.report(), nil
+}
+
+// addUp adds up the sums that the store keeps, if it does and they can answer q, or else the events.
+func (t *Tracker) addUp(ctx context.Context, q ReportQuery, most int, org *Org) (*reporter, error) {
+	if by, ok := q.rollupDimension(); ok && t.sums != nil {
+		r := newReporter(q, most, org)
+		if err := r.addRollups(ctx, t.sums, by); !unsupported(err) {
+			return r, err
+		}
+	}
+	r := newReporter(q, most, org)
+	return r, r.addAll(t.store.Events(ctx, EventQuery{Org: org.ID, From: q.From, To: q.To}))
 }
 
 // category is that of a task type as the org's catalogue has it now; empty if it has none.
@@ -348,9 +359,9 @@ type reporter struct {
 	values   []ReportValue
 	totals   map[string]*reportSum
 	caveats  ReportCaveats
-	unpriced map[string]bool
-	dropped  bool // rows
-	size     int  // of what rows holds, in bytes
+	unpriced map[string]int64 // events by model
+	dropped  bool             // rows
+	size     int              // of what rows holds, in bytes
 }
 
 type reportGroup struct {
@@ -362,7 +373,7 @@ type reportGroup struct {
 func newReporter(q ReportQuery, most int, org *Org) *reporter {
 	r := &reporter{
 		q: q, filter: newFilter(&q.Filter), most: most, org: org, zone: q.Zone, metadata: len(q.Filter.Metadata) > 0,
-		rows: make(map[string]*reportGroup), totals: make(map[string]*reportSum), unpriced: make(map[string]bool),
+		rows: make(map[string]*reportGroup), totals: make(map[string]*reportSum), unpriced: make(map[string]int64),
 		values: make([]ReportValue, len(q.GroupBy)),
 	}
 	if r.zone == nil {
@@ -404,52 +415,61 @@ func (r *reporter) add(e *Event) error {
 	if !r.filter.matches(e, metadata) {
 		return nil
 	}
-	if e.Test != r.q.Test {
-		if e.Test {
-			r.caveats.LeftOut++
-		}
-		return nil
-	}
-	if e.Voided() {
-		r.caveats.Voided++
-		return nil
-	}
-	if len(e.Amendments) > 0 {
+	sum := e.Rollup()
+	var low, high ROI
+	if r.q.Range && sum.Events > 0 && e.Test == r.q.Test {
 		current := e.Current()
-		e = &current
+		low, high = r.org.savingsRange(&current)
 	}
-	if e.Outcome == OutcomeFailure {
-		r.caveats.Failures++
+	for i, d := range r.q.GroupBy {
+		r.values[i] = r.value(d, e, metadata)
 	}
-	if !e.AgentCost.Valid {
-		r.caveats.Unpriced++
-		model := e.Model
-		if e.Cost.UnpricedModel != "" {
-			model = e.Cost.UnpricedModel
+	return r.count(&sum, &low, &high)
+}
+
+// addRollup adds a sum that a store keeps of events at about an instant, in the zone of the report.
+func (r *reporter) addRollup(sum *Rollup, at time.Time) error {
+	f := &r.filter
+	if !among(f.agents, sum.Agent) || !among(f.taskTypes, sum.TaskType) || !among(f.models, sum.Model) || !among(f.outcomes, sum.Outcome) {
+		return nil
+	}
+	e := Event{AgentID: sum.Agent, TaskType: sum.TaskType, Model: sum.Model, Outcome: sum.Outcome, OccurredAt: at}
+	for i, d := range r.q.GroupBy {
+		r.values[i] = r.value(d, &e, nil)
+	}
+	return r.count(sum, &ROI{}, &ROI{})
+}
+
+// count adds what some events add, and what these save at both ends of the evidence, to the group of r.values.
+func (r *reporter) count(sum *Rollup, low, high *ROI) error {
+	if sum.Test != r.q.Test {
+		if sum.Test {
+			r.caveats.LeftOut += sum.Events + sum.Voided
 		}
-		if model != "" && len(r.unpriced) < maxUnpricedModels {
-			r.unpriced[model] = true
-		}
+		return nil
+	}
+	r.caveats.Voided += sum.Voided
+	if !sum.counts() {
+		return nil
+	}
+	r.caveats.Failures += sum.Failures
+	r.caveats.Unpriced += sum.Unpriced
+	if sum.Unpriced != 0 && sum.UnpricedModel != "" {
+		r.unprice(sum.UnpricedModel, sum.Unpriced)
 	}
 	r.key = r.key[:0]
-	for i, d := range r.q.GroupBy {
-		v := r.value(d, e, metadata)
-		r.values[i] = v
+	for _, v := range r.values {
 		r.key = append(r.key, byte(v.Kind))
 		r.key = strconv.AppendInt(r.key, int64(len(v.Text)), 10)
 		r.key = append(append(r.key, ':'), v.Text...)
 	}
-	r.key = append(r.key, e.Currency...)
-	total := r.totals[e.Currency]
+	r.key = append(r.key, sum.Currency...)
+	total := r.totals[sum.Currency]
 	if total == nil {
 		total = &reportSum{}
-		r.totals[e.Currency] = total
+		r.totals[sum.Currency] = total
 	}
-	var low, high ROI
-	if r.q.Range {
-		low, high = r.org.savingsRange(e)
-	}
-	total.add(e, &low, &high)
+	total.add(sum, low, high)
 	group := r.rows[string(r.key)]
 	if group == nil {
 		if r.bound != nil && compareValues(r.values, r.bound) > 0 {
@@ -459,12 +479,22 @@ func (r *reporter) add(e *Event) error {
 		if err := r.makeRoom(); err != nil {
 			return err
 		}
-		group = &reportGroup{values: slices.Clone(r.values), currency: e.Currency}
+		group = &reportGroup{values: slices.Clone(r.values), currency: sum.Currency}
 		r.rows[string(r.key)] = group
 		r.size += 2 * len(r.key)
 	}
-	group.add(e, &low, &high)
+	group.add(sum, low, high)
 	return nil
+}
+
+// unprice counts events of a model without a price; an amendment may take some off again. Of too many models the first by name are kept.
+func (r *reporter) unprice(model string, events int64) {
+	r.unpriced[model] += events
+	if len(r.unpriced) <= 2*maxReportGroups {
+		return
+	}
+	last := slices.Sorted(maps.Keys(r.unpriced))[maxReportGroups]
+	maps.DeleteFunc(r.unpriced, func(model string, _ int64) bool { return model >= last })
 }
 
 // savingsRange is what an event saves at both ends of the evidence for its baseline.
@@ -673,15 +703,13 @@ func (s *savingsSum) savings() *Savings {
 	return &Savings{HoursSaved: s.hours.Decimal(), CostSaved: s.cost.Decimal(), NetSaved: s.net.Decimal()}
 }
 
-// add adds an event, and what it saves at both ends of the evidence.
-func (s *reportSum) add(e *Event, low, high *ROI) {
-	s.events++
-	s.hours.Add(e.HoursSaved)
-	s.cost.Add(e.CostSaved)
-	if e.AgentCost.Valid {
-		s.agentCost.Add(e.AgentCost.Decimal)
-	}
-	s.net.Add(e.NetSaved)
+// add adds what some events add, and what they save at both ends of the evidence.
+func (s *reportSum) add(sum *Rollup, low, high *ROI) {
+	s.events += sum.Events
+	s.hours.AddSum(&sum.HoursSaved)
+	s.cost.AddSum(&sum.CostSaved)
+	s.agentCost.AddSum(&sum.AgentCost)
+	s.net.AddSum(&sum.NetSaved)
 	s.low.add(low)
 	s.high.add(high)
 }
@@ -700,16 +728,25 @@ func (r *reporter) sums(s *reportSum, currency string) ReportSums {
 func (r *reporter) report() Report {
 	report := Report{From: r.q.From, To: r.q.To, GroupBy: r.q.GroupBy, Range: r.q.Range, Caveats: r.caveats, Rows: make([]ReportRow, 0, len(r.rows))}
 	for _, group := range r.rows {
+		if group.events == 0 { // an amendment has taken them off again
+			continue
+		}
 		report.Rows = append(report.Rows, ReportRow{Values: group.values, ReportSums: r.sums(&group.reportSum, group.currency)})
 	}
 	for currency, total := range r.totals {
+		if total.events == 0 {
+			continue
+		}
 		report.Totals = append(report.Totals, r.sums(total, currency))
 	}
 	slices.SortFunc(report.Totals, func(a, b ReportSums) int { return strings.Compare(a.Currency, b.Currency) })
-	for model := range r.unpriced {
-		report.Caveats.UnpricedModels = append(report.Caveats.UnpricedModels, model)
+	for model, events := range r.unpriced {
+		if events > 0 {
+			report.Caveats.UnpricedModels = append(report.Caveats.UnpricedModels, model)
+		}
 	}
 	slices.Sort(report.Caveats.UnpricedModels)
+	report.Caveats.UnpricedModels = slices.Clip(report.Caveats.UnpricedModels[:min(maxUnpricedModels, len(report.Caveats.UnpricedModels))])
 	report.order(r.q.Sort)
 	if len(report.Rows) > r.most || r.dropped {
 		report.Truncated = r.q.Top == 0

@@ -196,6 +196,7 @@ func (c *Config) validate() error {
 // Tracker turns finished tasks into stored events. It is safe for concurrent use. Make one with New.
 type Tracker struct {
 	store Store
+	sums  Reporter // the store, if it is one
 	cfg   Config
 	orgs  orgCache
 	hooks hooks
@@ -213,6 +214,7 @@ func New(store Store, cfg Config) (*Tracker, error) {
 		return nil, err
 	}
 	t := &Tracker{store: store, cfg: cfg}
+	t.sums, _ = store.(Reporter)
 	t.orgs.init()
 	t.hooks.init("a hook", cfg.HookQueue, cfg.Logger)
 	return t, nil

@@ -19,6 +19,7 @@ import (
 
 var (
 	_ humanhours.Store    = (*Store)(nil)
+	_ humanhours.Reporter = (*Store)(nil)
 	_ humanhours.OrgStore = (*Store)(nil)
 	_ humanhours.KeyStore = (*Store)(nil)
 )
@@ -51,6 +52,7 @@ type tenant struct {
 	months   map[humanhours.Month]int64
 	agents   map[agent]*seen
 	amended  map[string][]humanhours.Amendment // by id of the event; a list that is here is never written to
+	sums     map[int64]*day
 	occurred index
 	received index
 }
@@ -100,6 +102,7 @@ func (s *Store) tenant(org string, create bool) *tenant {
 			months:   make(map[humanhours.Month]int64),
 			agents:   make(map[agent]*seen),
 			amended:  make(map[string][]humanhours.Amendment),
+			sums:     make(map[int64]*day),
 			occurred: index{at: func(r *record) int64 { return r.occurred }},
 			received: index{at: func(r *record) int64 { return r.received }},
 		}
@@ -129,6 +132,7 @@ func (t *tenant) append(entry *humanhours.Entry) humanhours.Appended {
 	event := &entry.Event
 	// Encoded before the lock: it is the greater part of the work.
 	stored := event.AppendStored(make([]byte, 0, 512))
+	adds := event.Rollup()
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if there, ok := t.byID[event.ID]; ok {
@@ -151,6 +155,7 @@ func (t *tenant) append(entry *humanhours.Entry) humanhours.Appended {
 	t.occurred.insert(r)
 	t.received.insert(r)
 	t.see(agent{id: event.AgentID, test: event.Test}, r.occurred)
+	t.sum(&adds)
 	if entry.Key != "" {
 		t.keys[entry.Key] = keyRecord{event: r, fingerprint: entry.Fingerprint, until: entry.At.Add(entry.Window)}
 	}
@@ -281,6 +286,10 @@ func (s *Store) Amend(ctx context.Context, q humanhours.AmendQuery) (humanhours.
 	list := t.amended[q.ID]
 	stored := len(list) == q.Base
 	if stored {
+		before, err := t.shown(t.look(r))
+		if err != nil {
+			return humanhours.Amended{}, err
+		}
 		if q.Amendment.Kind == humanhours.AmendRedact {
 			event, err := t.decode(r)
 			if err != nil {
@@ -293,6 +302,7 @@ func (s *Store) Amend(ctx context.Context, q humanhours.AmendQuery) (humanhours.
 		a.At = a.At.UTC().Truncate(time.Millisecond)
 		a.LLMCalls = slices.Clone(a.LLMCalls)
 		t.amended[q.ID] = append(slices.Clip(list), a)
+		t.amend(before, a)
 		s.orgs.note(q.Org, q.Change)
 	}
 	event, err := t.shown(t.look(r))

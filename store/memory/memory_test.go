@@ -32,3 +32,5 @@ func TestKeys(t *testing.T) {
 }
 
 func BenchmarkStore(b *testing.B) { storetest.Benchmark(b, newStore) }
+
+func BenchmarkReports(b *testing.B) { storetest.BenchmarkReports(b, 1_000_000, newStore) }

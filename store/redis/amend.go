@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/humanhours/humanhours-go"
+	"github.com/humanhours/humanhours-go/store/rollup"
 )
 
 // Amendments are appended to a string for each chunk that has amended events, one after the other:
@@ -85,20 +86,21 @@ func (s *Store) Amend(ctx context.Context, q humanhours.AmendQuery) (humanhours.
 	}
 	args := []any{id, q.Base, amendment, line, rand.Text(), (s.cfg.Timeout + time.Minute).Milliseconds()}
 	for {
-		args := args
+		event, record, found, err := s.lookUp(ctx, q.Org, q.ID)
+		if err != nil || !found {
+			return humanhours.Amended{}, err
+		}
+		if len(event.Amendments) != q.Base {
+			return humanhours.Amended{Event: event, Found: true}, nil
+		}
+		// What the event adds to the sums stays the same as long as it has as many amendments.
+		args := append(args[:len(args):len(args)], weekOf(&event), rollup.Amended(event, q.Amendment))
 		if q.Amendment.Kind == humanhours.AmendRedact {
-			event, record, found, err := s.lookUp(ctx, q.Org, q.ID)
-			if err != nil || !found {
-				return humanhours.Amended{}, err
-			}
-			if len(event.Amendments) != q.Base {
-				return humanhours.Amended{Event: event, Found: true}, nil
-			}
 			clean, err := s.codec.redacted([]byte(record))
 			if err != nil {
 				return humanhours.Amended{}, err
 			}
-			args = append(args[:len(args):len(args)], record, clean)
+			args = append(args, record, clean)
 		}
 		calls := []call{{script: s.scripts.amend, keys: []string{base, base + metaKey}, args: args}}
 		s.client.run(ctx, calls)
@@ -118,7 +120,7 @@ func (s *Store) Amend(ctx context.Context, q humanhours.AmendQuery) (humanhours.
 		case answer[0] != "ok" && answer[0] != "changed", len(answer) < 2:
 			return humanhours.Amended{}, errAnswer
 		}
-		event, err := s.amendedEvent(q.Org, q.ID, answer[1], answer[2:])
+		event, err = s.amendedEvent(q.Org, q.ID, answer[1], answer[2:])
 		if err != nil {
 			return humanhours.Amended{}, err
 		}

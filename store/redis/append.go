@@ -12,6 +12,7 @@ import (
 	"github.com/humanhours/humanhours-go"
 	"github.com/humanhours/humanhours-go/internal/gather"
 	"github.com/humanhours/humanhours-go/store"
+	"github.com/humanhours/humanhours-go/store/rollup"
 )
 
 // maxGroup is how many entries a group has at most. A script blocks all of Redis while it runs, and a byte says whose an entry is.
@@ -35,6 +36,7 @@ type prepared struct {
 	body  string // record
 
 	at, occurred, received int64
+	adds                   humanhours.Rollup // to the sums
 
 	// Once the flush has answered, and not before: its caller may have left.
 	letter byte              // as append.lua has it
@@ -264,6 +266,7 @@ func (s *Store) prepare(p *prepared, entry *humanhours.Entry) error {
 	if p.class.counted {
 		p.class.cap = max(0, entry.Cap)
 	}
+	p.adds = entry.Event.Rollup()
 	var made *claim
 	if !inRange(p.at) {
 		return errors.New("redis: the receipt time of the entry is out of range")
@@ -446,12 +449,14 @@ func (b *batch) answers(c call) []any {
 
 // arguments are those of append.lua for a section.
 func (b *section) arguments(items []*prepared) []any {
-	const fixed = 18
+	const fixed = 21
 	n := len(b.index)
 	args := make([]any, fixed+2*n, fixed+2*n+min(n, 8))
 	if b.class.bucket == noBucket {
 		args = args[:fixed+n]
 	}
+	var sums rollup.Builder
+	ends := make([]byte, 0, 3*n)
 	agents := agentsOf{whose: make([]byte, 0, n)}
 	ats, records := make([]byte, 0, 6*n), make([]byte, 0, b.bytes)
 	p := items[b.index[0]]
@@ -463,11 +468,15 @@ func (b *section) arguments(items []*prepared) []any {
 		ats = appendInstant(ats, p.at)
 		records = append(records, p.body...)
 		agents.add(p.agent, p.occurred)
+		sums.Add(&p.adds)
+		end := len(sums.Cells())
+		ends = append(ends, byte(end>>16), byte(end>>8), byte(end))
 		args[fixed+j] = &p.id // a pointer costs no memory in an any
 		if p.key != "" {
 			args[fixed+n+j] = &p.key
 		}
 	}
+	log := sums.Append(nil)
 	counted, repeats, bucket, keep := 0, 0, any(""), int64(0)
 	if b.repeats {
 		repeats = 1
@@ -481,7 +490,7 @@ func (b *section) arguments(items []*prepared) []any {
 	}
 	copy(args, []any{
 		n, b.class.month, counted, b.class.cap / limb, b.class.cap % limb, b.class.week, bucket, keep, from, to, first, latest,
-		ats, floorDiv(earliest, bucketMS), records, repeats, agents.spans(), agents.whose,
+		ats, floorDiv(earliest, bucketMS), records, repeats, agents.spans(), agents.whose, log, len(log) - len(sums.Cells()), ends,
 	})
 	for _, id := range agents.ids {
 		args = append(args, agentField(id, !b.class.counted))
@@ -493,7 +502,10 @@ var errAnswer = errors.New("redis: the script gave an answer that this release d
 
 // take reads the answer of append.lua for a section.
 func (s *Store) take(org string, b *section, answered any, items []*prepared, errs []error) error {
-	if answered == "c" {
+	if answered == "c" || answered == "C" {
+		if answered == "C" {
+			s.shorten(org, b.class.week)
+		}
 		for _, at := range b.index {
 			items[at].letter = created
 		}

@@ -7,16 +7,17 @@
 --   13 At of each, in six bytes           14 bucket of the earliest of them
 --   15 the records, one after the other   16 1 if some keys are of several entries
 --   17 first and last instant of occurrence of each of their agents, in twice six bytes   18 whose agent's each entry is: a byte, from 0 on
+--   19 what they add to the sums of the week: a block   20 where its cells begin   21 where that of each ends, in three bytes from there
 --   then n fields of ids, n of keys if they have any, and one of each agent
 -- Redis hashes every string that Lua gets or makes, so the records come as one and are not taken apart.
 -- Lua does not roll back, so of a section everything is read and decided before its first write, and nothing after it can fail for what is in the data.
 -- Numbers of Lua are doubles: counters are compared in two limbs and added by Redis.
--- Answers a letter for each entry, and then in order what the letters need:
+-- Answers c if all are created, C if the log of sums has become long besides, or a letter for each entry, and then in order what the letters need:
 --   c created      s the id is stored: the record         r the key replays, m it does with another fingerprint: the record
 --   q refused by the cap   o the counter of the month is full
 -- or one g: keys of the org are gone, and nothing was written of the section
 -- If there are several sections, the answer is the list of theirs, and one that fails does not keep the others from what they have to say.
-local full, limb, minute = 16000, 10000000000, 60000
+local full, limb, minute, long = 16000, 10000000000, 60000, 65536
 local function whole(number) return string.format('%.0f', number) end
 local function limbs(s)
   if not s then return 0, 0 end
@@ -28,7 +29,7 @@ end
 local function section(o)
   local n, records = tonumber(ARGV[o + 1]), ARGV[o + 15]
   local keyed, counted, repeats = ARGV[o + 7] ~= '', ARGV[o + 3] == '1', ARGV[o + 16] == '1'
-  local ids, keys, spans = o + 19, o + 19 + n, ARGV[o + 17]
+  local ids, keys, spans = o + 22, o + 22 + n, ARGV[o + 17]
   local agents, names = #spans / 12, keyed and keys + n or keys
 
   -- What is there already.
@@ -160,6 +161,20 @@ local function section(o)
     end
   end
 
+  -- What is refused adds nothing to the sums.
+  local sums = ARGV[o + 19]
+  if accepted then
+    local cells, ends, parts = tonumber(ARGV[o + 20]), ARGV[o + 21], {}
+    for j, i in ipairs(accepted) do
+      local start = i > 1 and struct.unpack('>I3', ends, 3 * i - 5) or 0
+      parts[j] = string.sub(sums, cells + start + 1, cells + struct.unpack('>I3', ends, 3 * i - 2))
+    end
+    sums = string.sub(sums, 5, cells) .. table.concat(parts)
+    sums = struct.pack('>I4', #sums) .. sums
+  end
+  local size = redis.call('APPEND', base .. ':s:' .. ARGV[o + 6], sums)
+  redis.call('HINCRBY', base .. ':s', ARGV[o + 6], stored)
+
   local index, claims, open, at, packed = {}, {}, tail[1], tail[2], struct.pack
   if accepted then
     local parts = {}
@@ -212,13 +227,13 @@ local function section(o)
   for i = 1, 6 do tail[i] = whole(tail[i]) end
   set[#set + 1], set[#set + 2] = 't' .. ARGV[o + 6], table.concat(tail, ' ')
   redis.call('HSET', base .. ':m', unpack(set))
-  if not letters then return 'c' end
+  if not letters then return math.floor(size / long) > math.floor((size - #sums) / long) and 'C' or 'c' end
   return { table.concat(letters), unpack(extras) }
 end
 
 local function behind(o)
   local n = tonumber(ARGV[o + 1])
-  return o + 18 + (ARGV[o + 7] == '' and n or 2 * n) + #ARGV[o + 17] / 12
+  return o + 21 + (ARGV[o + 7] == '' and n or 2 * n) + #ARGV[o + 17] / 12
 end
 if behind(0) == #ARGV then return section(0) end
 local answers, o = {}, 0

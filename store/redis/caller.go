@@ -30,19 +30,26 @@ var (
 	orgLua string
 	//go:embed key.lua
 	keyLua string
+	//go:embed sums.lua
+	sumsLua string
+	//go:embed resum.lua
+	resumLua string
+	//go:embed cut.lua
+	cutLua string
 	//go:embed limiter.lua
 	limiterLua string
 )
 
 // scripts are the Lua programs of the store, each with its hash.
 type scripts struct {
-	amend, append, agents, find, chunks, org, key *goredis.Script
+	amend, append, agents, find, chunks, org, key, sums, resum, cut *goredis.Script
 }
 
 func newScripts() scripts {
 	of := func(text string) *goredis.Script { return goredis.NewScript(commonLua + text) }
 	return scripts{
 		amend: of(amendLua), append: of(appendLua), agents: of(agentsLua), find: of(findLua), chunks: of(chunksLua), org: of(orgLua), key: of(keyLua),
+		sums: of(sumsLua), resum: of(resumLua), cut: of(cutLua),
 	}
 }
 

@@ -17,6 +17,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	goredis "github.com/redis/go-redis/v9"
@@ -26,6 +27,7 @@ import (
 
 var (
 	_ humanhours.Store    = (*Store)(nil)
+	_ humanhours.Reporter = (*Store)(nil)
 	_ humanhours.OrgStore = (*Store)(nil)
 	_ humanhours.KeyStore = (*Store)(nil)
 )
@@ -96,6 +98,9 @@ type Store struct {
 	closed  bool             // guarded by mu
 	lanes   map[string]*lane // by node of a cluster; guarded by mu
 	appends sync.WaitGroup   // accepted ones
+
+	shortening atomic.Bool    // one log at a time
+	shorter    sync.WaitGroup // what runs of that
 }
 
 // New returns a Store on a client, which it never closes. It does not talk to Redis: call Check for that.
@@ -115,6 +120,7 @@ func (s *Store) Close() error {
 	s.closed = true
 	s.mu.Unlock()
 	s.appends.Wait()
+	s.shorter.Wait()
 	for _, l := range s.lanes { // nobody is left who could add one
 		l.Close()
 	}
@@ -147,6 +153,8 @@ const (
 	usageKey   = ":u"  // hash: month -> events
 	orgKey     = ":o"  // hash: version, settings
 	historyKey = ":h"  // list of changes
+	sumsKey    = ":s"  // hash: week -> how many of its events have sums; "g" and week -> how often its log was written anew
+	logKey     = ":s:" // and a week: the log of its sums, as package rollup has it
 	amendKey   = ":v:" // and the number of a chunk: amendments of its events, one after the other
 	// ":w:" and a mark: of an update or an amendment that may still be asked about
 )

@@ -75,6 +75,11 @@ func BenchmarkStore(b *testing.B) {
 	storetest.Benchmark(b, func(tb testing.TB) humanhours.Store { return open(tb, c, fresh()) })
 }
 
+func BenchmarkReports(b *testing.B) {
+	c := redistest.Start(b).Client(b)
+	storetest.BenchmarkReports(b, 1_000_000, func(tb testing.TB) humanhours.Store { return open(tb, c, fresh()) })
+}
+
 // A store is durable if Redis is: here every write is on the disk before it is answered.
 func TestEverythingSurvivesARestart(t *testing.T) {
 	server := redistest.Start(t, "--appendonly", "yes", "--appendfsync", "always")

@@ -66,9 +66,14 @@ func (w *writer) amend(ctx context.Context, q *humanhours.AmendQuery) (humanhour
 	if err := w.note(ctx, q.Org, q.Change); err != nil {
 		return humanhours.Amended{}, err
 	}
-	amended, err = w.amended(ctx, q) // as it is read from now on
+	before := amended.Event
+	if amended, err = w.amended(ctx, q); err != nil { // as it is read from now on
+		return humanhours.Amended{}, err
+	}
 	amended.Stored = true
-	return amended, err
+	sums := make(blocks)
+	sums.of(slotOf(&before)).Amend(before, *a)
+	return amended, w.sum(ctx, sums)
 }
 
 // erase takes metadata and excerpts out of an event, and has SQLite overwrite them: for this statement only, because groups of appends are a tenth

@@ -46,6 +46,7 @@ type group struct {
 	used   map[account]int64
 	added  map[account]int64
 	seen   map[agent]span // of the events to write
+	sums   blocks         // likewise
 
 	// known: it was looked up which ids are stored. Hardly any ever comes twice, so this is put off until it matters: when an entry would be
 	// a replay or be refused, or when the index of ids refuses one.
@@ -122,7 +123,10 @@ func (s *Store) tryAppend(ctx context.Context, entries []humanhours.Entry, known
 		if err := g.store(ctx, w); err != nil {
 			return err
 		}
-		return s.forget(ctx, w, g)
+		if err := s.forget(ctx, w, g); err != nil {
+			return err
+		}
+		return w.sum(ctx, g.sums)
 	})
 	if err != nil {
 		if ctx.Err() == nil {
@@ -238,6 +242,7 @@ func newQueries() queries {
 func (g *group) find(ctx context.Context, w *writer) error {
 	g.stored, g.keys = make(map[name]*humanhours.Event, len(g.entries)), make(map[name]holder, len(g.entries))
 	g.used, g.added, g.seen = make(map[account]int64), make(map[account]int64), make(map[agent]span)
+	g.sums = make(blocks)
 	if g.known {
 		if err := g.findIDs(ctx, w); err != nil {
 			return err
@@ -395,6 +400,8 @@ func (g *group) planOne(ctx context.Context, w *writer, i int) (decided bool, er
 	g.stored[id] = stored
 	g.events = append(g.events, g.bound[i])
 	g.see(event)
+	adds := event.Rollup()
+	g.sums.of(slotOf(event)).Add(&adds)
 	if entry.Key != "" {
 		g.claim(key, entry, stored)
 	}

@@ -36,11 +36,11 @@ func (s *Store) forget(ctx context.Context, w *writer, g *group) error {
 	// Events are stored nearly in the order of their receipt, so the oldest are at the start of the table and no index is needed to
 	// find them. Some that stand in the way, from a clock that was ahead, are stepped over; and so that many of those stop nothing,
 	// a second look goes round through the whole table while the first finds nothing.
-	deleted, err := s.forgetFrom(ctx, w, 0, now, rows)
+	deleted, err := s.forgetFrom(ctx, w, g, 0, now, rows)
 	if err != nil || deleted > 0 {
 		return err
 	}
-	if deleted, err = s.forgetFrom(ctx, w, w.lookedAt, now, rows); err != nil || deleted > 0 {
+	if deleted, err = s.forgetFrom(ctx, w, g, w.lookedAt, now, rows); err != nil || deleted > 0 {
 		return err // there may be more
 	}
 	var last sql.NullInt64
@@ -61,11 +61,29 @@ const stepOver = 64
 
 // forgetFrom deletes a few of the events behind seq that are older than the retention, and says how many. Their amendments go with them, by a
 // trigger of the schema: they do not count as rows, but an event has few.
-func (s *Store) forgetFrom(ctx context.Context, w *writer, seq, now int64, rows int) (deleted int64, err error) {
-	result, err := w.exec(ctx, "DELETE FROM events WHERE seq IN (SELECT seq FROM (SELECT seq, received_at_ms FROM events WHERE seq > ? ORDER BY seq LIMIT ? + 0) WHERE received_at_ms < ? LIMIT ? + 0)",
+func (s *Store) forgetFrom(ctx context.Context, w *writer, g *group, seq, now int64, rows int) (deleted int64, err error) {
+	var old []int64
+	err = w.query(ctx, func(scan scan) error {
+		var seq int64
+		err := scan(&seq)
+		old = append(old, seq)
+		return err
+	}, "SELECT seq FROM (SELECT seq, received_at_ms FROM events WHERE seq > ? ORDER BY seq LIMIT ? + 0) WHERE received_at_ms < ? LIMIT ? + 0",
 		seq, perEntry*rows+stepOver, now-s.cfg.Retention.Milliseconds(), perEntry*rows)
 	if err != nil {
 		return 0, err
 	}
-	return result.RowsAffected()
+	for _, seq := range old {
+		after, err := w.unsum(ctx, g.sums, "seq = ?", seq)
+		if err != nil {
+			return 0, err
+		}
+		if _, err := w.exec(ctx, "DELETE FROM events WHERE seq = ?", seq); err != nil {
+			return 0, err
+		}
+		if err := after(); err != nil {
+			return 0, err
+		}
+	}
+	return int64(len(old)), nil
 }

@@ -21,8 +21,11 @@ var schema2 string
 //go:embed schema/3.sql
 var schema3 string
 
+//go:embed schema/4.sql
+var schema4 string
+
 // steps are the statements that bring a file from version i to version i+1.
-func steps() []string { return []string{schema1, schema2, schema3} }
+func steps() []string { return []string{schema1, schema2, schema3, schema4} }
 
 // standing says what a database is.
 type standing struct {

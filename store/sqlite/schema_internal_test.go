@@ -20,7 +20,7 @@ import (
 )
 
 // The next release has two steps more than this one.
-const thisVersion, nextVersion = 3, 5
+const thisVersion, nextVersion = 4, 6
 
 func nextRelease() []string {
 	return append(steps(),
@@ -175,7 +175,7 @@ func TestUpgrade(t *testing.T) {
 	s := openRelease(t, path, nextRelease(), &log)
 	upgraded(t, s, events)
 	if got := log.String(); strings.Count(got, "\n") != 1 || !strings.Contains(got, "upgraded the database") ||
-		!strings.Contains(got, path) || !strings.Contains(got, "from=3 to=5") {
+		!strings.Contains(got, path) || !strings.Contains(got, "from=4 to=6") {
 		t.Errorf("the log says %q", got)
 	}
 	closeAll(t, s)
@@ -192,7 +192,7 @@ func TestNoUpgrade(t *testing.T) {
 	path := thisRelease(t)
 	old := openRelease(t, path, steps(), nil)
 	_, err := openAt(path, Config{NoUpgrade: true}, nextRelease())
-	if err == nil || !strings.Contains(err.Error(), "is of an older release (schema version 3, this release makes 5); the server of this release upgrades it") {
+	if err == nil || !strings.Contains(err.Error(), "is of an older release (schema version 4, this release makes 6); the server of this release upgrades it") {
 		t.Fatalf("error %v", err)
 	}
 	fill(t, old, events, 1)
@@ -219,7 +219,7 @@ func TestAnUpgradeThatFailsLeavesTheFile(t *testing.T) {
 			t.Fatalf("%s: no error", step)
 		}
 		if got := err.Error(); strings.Contains(got, "\n") || !strings.HasPrefix(got, "sqlite: open "+path+": ") ||
-			!strings.Contains(got, "from schema version 3 failed at the step to 5 and left the file as it was; go on with the release that was used before") {
+			!strings.Contains(got, "from schema version 4 failed at the step to 6 and left the file as it was; go on with the release that was used before") {
 			t.Errorf("%s: %q", step, got)
 		}
 		if log.Len() > 0 {
@@ -377,7 +377,7 @@ func TestAnUpgradeBesideAnOldReader(t *testing.T) {
 	}
 	defer func() { _ = tx.Rollback() }()
 	count := func() (n int) {
-		if err := tx.QueryRowContext(t.Context(), "SELECT count(*) FROM events, pragma_user_version WHERE user_version = 3").Scan(&n); err != nil {
+		if err := tx.QueryRowContext(t.Context(), "SELECT count(*) FROM events, pragma_user_version WHERE user_version = 4").Scan(&n); err != nil {
 			t.Fatal(err)
 		}
 		return n
@@ -398,7 +398,7 @@ func TestANewerFileIsRefused(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for newest, want := range map[int]string{3: "schema version 5, this release knows up to 3", 4: "schema version 5, this release knows up to 4"} {
+	for newest, want := range map[int]string{4: "schema version 6, this release knows up to 4", 5: "schema version 6, this release knows up to 5"} {
 		_, err := openAt(path, Config{}, nextRelease()[:newest])
 		if err == nil || !strings.Contains(err.Error(), want) || strings.Contains(err.Error(), "\n") {
 			t.Errorf("the release of version %d: %v", newest, err)
@@ -550,7 +550,7 @@ func TestAFileOfVersion1(t *testing.T) {
 	}
 	var log bytes.Buffer
 	s := openRelease(t, path, steps(), &log)
-	if !strings.Contains(log.String(), "from=1 to=3") {
+	if !strings.Contains(log.String(), "from=1 to=4") {
 		t.Errorf("the log says %q", log.String())
 	}
 	var got []byte
@@ -587,6 +587,16 @@ func TestAFileOfVersion1(t *testing.T) {
 		if got, err := s.Agents(t.Context(), test.org, test.test); err != nil || !slices.Equal(got, test.want) {
 			t.Errorf("agents of %s, test %t: %v, want %v (%v)", test.org, test.test, got, test.want, err)
 		}
+	}
+	var summed int64 // from what a release without sums has stored
+	for r, err := range s.Rollups(t.Context(), humanhours.RollupQuery{Org: "acme", By: humanhours.ByAgent}) {
+		if err != nil {
+			t.Fatal(err)
+		}
+		summed += r.Events
+	}
+	if summed != int64(bytes.Count(want, []byte("\n"))) {
+		t.Errorf("the sums are of %d events", summed)
 	}
 	first := storetest.Entry("acme", 0)
 	replay, err := s.Replay(t.Context(), humanhours.ReplayQuery{Org: "acme", Key: "key-a", Fingerprint: humanhours.Fingerprint{1, 2, 0}, At: first.At})

@@ -30,6 +30,7 @@ import (
 
 var (
 	_ humanhours.Store    = (*Store)(nil)
+	_ humanhours.Reporter = (*Store)(nil)
 	_ humanhours.OrgStore = (*Store)(nil)
 	_ humanhours.KeyStore = (*Store)(nil)
 )

@@ -47,6 +47,13 @@ const (
 	invalidAlone = "An invalid entry fails alone and stores nothing."
 )
 
+// Sentences of humanhours.Reporter.
+const (
+	sumsInStep    = "Sums are written in the step that writes the event, or its amendment: at no time does one count without the other."
+	sumsAreEvents = "Each event is in exactly one of them, with what its amendments make of it; the order does not matter, and two may be alike in everything but the sums."
+	sumsAnew      = "Rebuild makes the sums of an org anew from its events"
+)
+
 // Sentences of humanhours.OrgStore.
 const (
 	opaqueOrgIDs   = "Ids are opaque byte strings of 1 to 255 bytes and must never collide."

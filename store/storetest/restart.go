@@ -71,6 +71,7 @@ func restartProofs() []proof[*lives] {
 		{"agents after a restart", agentsSeen, agentsAfterRestart},
 		{"amendments after a restart", amendmentsShow, amendmentsAfterRestart},
 		{"redactions after a restart", redactionErases, redactionsAfterRestart},
+		{"sums after a restart", sumsAreEvents, sumsAfterRestart},
 		{"orgs after a restart", orgOwnFields, orgsAfterRestart},
 		{"the history of an org after a restart", orgHistory, historyAfterRestart},
 		{"API keys after a restart", keyFound, apiKeysAfterRestart},

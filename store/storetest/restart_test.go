@@ -164,7 +164,7 @@ func TestHonestDurableStoreIsNotAccused(t *testing.T) {
 }
 
 func TestCasesOfRestartsQuoteTheirContracts(t *testing.T) {
-	contracts := normalised(comments(t, "store.go", "Store") + comments(t, "org.go", "OrgStore") + comments(t, "apikey.go", "KeyStore"))
+	contracts := normalised(comments(t, "store.go", "Store") + comments(t, "rollup.go", "Reporter") + comments(t, "org.go", "OrgStore") + comments(t, "apikey.go", "KeyStore"))
 	for _, p := range restartProofs() {
 		assert.Contains(t, contracts, p.contract, "the contract of the case %q", p.name)
 	}

@@ -33,12 +33,13 @@ import (
 	"github.com/humanhours/humanhours-go"
 )
 
-// Run proves the contract of humanhours.Store on the stores that newStore makes, the concurrent part too. Each call of
+// Run proves the contract of humanhours.Store on the stores that newStore makes, the concurrent part too, and that of humanhours.Reporter where they
+// are one: reports from its sums must be those from its events. Each call of
 // newStore must return an empty store.
 func Run(t *testing.T, newStore func(testing.TB) humanhours.Store) {
 	t.Helper()
-	runAll(t, storeProofs(), newStore)
-	runAll(t, sharedProofs(), alone(newStore))
+	runAll(t, append(storeProofs(), rollupProofs()...), newStore)
+	runAll(t, append(sharedProofs(), sharedRollupProofs()...), alone(newStore))
 }
 
 // RunShared proves the part of the contract of humanhours.Store that stores which share their data can break: each call of
@@ -46,7 +47,7 @@ func Run(t *testing.T, newStore func(testing.TB) humanhours.Store) {
 // lives in one process has nothing to gain from it: Run covers one handle.
 func RunShared(t *testing.T, newStores func(tb testing.TB, n int) []humanhours.Store) {
 	t.Helper()
-	runAll(t, sharedProofs(), several(newStores))
+	runAll(t, append(sharedProofs(), sharedRollupProofs()...), several(newStores))
 }
 
 // RunOrgs proves the contract of humanhours.OrgStore. Each call of newStore must return an empty store.

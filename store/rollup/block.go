@@ -1,0 +1,319 @@
+// Package rollup helps a store to be a humanhours.Reporter. It has the form in which the stores of this module keep the sums of reports: a log of
+// blocks, to which each group of events that is written adds one, in the same transaction. That takes a score of bytes for each event and no
+// look-up, and a log that is merged is as large as its sums are many. A store keeps a log for each org and day, or week, and merges it now and then.
+//
+// A block is its length in four bytes (big-endian, of what follows), the number of its texts and each of them with its length, and then cells. A
+// cell is either a fact, what one event adds with all that sums are apart by, or a sum of facts that is apart by one dimension.
+package rollup
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+
+	"github.com/shopspring/decimal"
+
+	"github.com/humanhours/humanhours-go"
+)
+
+// kind is what a cell is of.
+type kind uint8
+
+const (
+	fact kind = iota
+	byAgent
+	byTaskType
+	byModel
+	byOutcome
+)
+
+// cubes are all kinds but facts.
+var cubes = [...]kind{byAgent, byTaskType, byModel, byOutcome}
+
+func kindOf(d humanhours.Dimension) (kind, error) {
+	switch d {
+	case humanhours.ByAgent:
+		return byAgent, nil
+	case humanhours.ByTaskType:
+		return byTaskType, nil
+	case humanhours.ByModel:
+		return byModel, nil
+	case humanhours.ByOutcome:
+		return byOutcome, nil
+	}
+	return 0, fmt.Errorf("rollup: there are no sums by %q", d)
+}
+
+// The first byte of a cell: its kind in three bits, and these.
+const (
+	kindBits     = 0x07
+	testFlag     = 0x08
+	failureFlag  = 0x10 // of a plain cell: Failures is 1
+	unpricedFlag = 0x20 // likewise
+	countsFlag   = 0x40 // the cell has counts; a plain one is of one event that counts
+	wideFlag     = 0x80 // the sums are decimals as text; else whole numbers of 1e-9
+)
+
+const lengthBytes = 4
+
+// Builder makes a block. The zero Builder is empty.
+type Builder struct {
+	index map[string]uint64
+	texts []byte
+	cells []byte
+}
+
+// text returns the number of a text in the block. Zero is the empty one.
+func (b *Builder) text(s string) uint64 {
+	if s == "" {
+		return 0
+	}
+	if n, ok := b.index[s]; ok {
+		return n
+	}
+	if b.index == nil {
+		b.index = make(map[string]uint64, 8)
+	}
+	s = string(append([]byte(nil), s...)) // or the map would keep alive what it was cut from
+	n := uint64(len(b.index) + 1)
+	b.index[s] = n
+	b.texts = append(binary.AppendUvarint(b.texts, uint64(len(s))), s...)
+	return n
+}
+
+// Add adds what an event adds.
+func (b *Builder) Add(r *humanhours.Rollup) {
+	b.cell(fact, r, r.Agent, r.TaskType, r.Model, string(r.Outcome))
+}
+
+// cell appends a cell that is apart by some texts.
+func (b *Builder) cell(k kind, r *humanhours.Rollup, by ...string) {
+	first := byte(k)
+	if r.Test {
+		first |= testFlag
+	}
+	plain := r.Events == 1 && r.Voided == 0 && r.Failures&^1 == 0 && r.Unpriced&^1 == 0
+	if plain {
+		first |= byte(r.Failures)*failureFlag | byte(r.Unpriced)*unpricedFlag
+	} else {
+		first |= countsFlag
+	}
+	list, narrow := nanos(r)
+	if !narrow {
+		first |= wideFlag
+	}
+	cells := binary.AppendVarint(append(b.cells, first), r.Hour)
+	for _, s := range by {
+		cells = binary.AppendUvarint(cells, b.text(s))
+	}
+	cells = binary.AppendUvarint(cells, b.text(r.Currency))
+	cells = binary.AppendUvarint(cells, b.text(r.UnpricedModel))
+	if !plain {
+		for _, n := range [...]int64{r.Events, r.Voided, r.Failures, r.Unpriced} {
+			cells = binary.AppendVarint(cells, n)
+		}
+	}
+	if narrow {
+		for _, n := range list {
+			cells = binary.AppendVarint(cells, n)
+		}
+	} else {
+		for _, sum := range sumsOf(r) {
+			text := humanhours.AppendDecimal(nil, sum.Decimal())
+			cells = append(binary.AppendUvarint(cells, uint64(len(text))), text...)
+		}
+	}
+	b.cells = cells
+}
+
+func sumsOf(r *humanhours.Rollup) [4]*humanhours.Sum {
+	return [4]*humanhours.Sum{&r.HoursSaved, &r.CostSaved, &r.AgentCost, &r.NetSaved}
+}
+
+// nanos are the sums as whole numbers of 1e-9, if they are.
+func nanos(r *humanhours.Rollup) (list [4]int64, ok bool) {
+	for i, sum := range sumsOf(r) {
+		if list[i], ok = sum.Nano(); !ok {
+			return list, false
+		}
+	}
+	return list, true
+}
+
+// Len is about how many bytes the block has.
+func (b *Builder) Len() int { return len(b.texts) + len(b.cells) + 8 }
+
+// Cells is how many bytes its cells have: a cell that is added is what comes behind that.
+func (b *Builder) Cells() []byte { return b.cells }
+
+// Texts is what stands before the cells, but for the length of the block.
+func (b *Builder) Texts() []byte {
+	return append(binary.AppendUvarint(make([]byte, 0, 3+len(b.texts)), uint64(len(b.index))), b.texts...)
+}
+
+// Append appends the block to dst; nothing if it has no cells.
+func (b *Builder) Append(dst []byte) []byte {
+	if len(b.cells) == 0 {
+		return dst
+	}
+	start := len(dst)
+	dst = binary.AppendUvarint(append(dst, 0, 0, 0, 0), uint64(len(b.index)))
+	dst = append(append(dst, b.texts...), b.cells...)
+	binary.BigEndian.PutUint32(dst[start:], uint32(len(dst)-start-lengthBytes))
+	return dst
+}
+
+// Size is how many bytes the first block of a log has.
+func Size(log []byte) int {
+	if len(log) < lengthBytes {
+		return len(log)
+	}
+	return min(len(log), lengthBytes+int(binary.BigEndian.Uint32(log)))
+}
+
+var errDamaged = errors.New("rollup: the sums are damaged; Rebuild makes them anew")
+
+// cell is one as it is read: the numbers of its texts in the block.
+type cell struct {
+	kind                           kind
+	test                           bool
+	hour                           int64
+	by                             [5]uint64 // of a fact by kind; else one, likewise
+	currency, unpriced             uint64
+	events, voided, failed, nocost int64
+	nanos                          [4]int64
+	wide                           *[4]decimal.Decimal // instead of nanos, if set
+}
+
+// cursor takes bytes apart.
+type cursor struct {
+	data []byte
+	bad  bool
+}
+
+func (c *cursor) number() uint64 {
+	n, size := binary.Uvarint(c.data)
+	if size <= 0 {
+		c.bad, c.data = true, nil
+		return 0
+	}
+	c.data = c.data[size:]
+	return n
+}
+
+func (c *cursor) signed() int64 {
+	n, size := binary.Varint(c.data)
+	if size <= 0 {
+		c.bad, c.data = true, nil
+		return 0
+	}
+	c.data = c.data[size:]
+	return n
+}
+
+func (c *cursor) bytes(n uint64) []byte {
+	if n > uint64(len(c.data)) {
+		c.bad, c.data = true, nil
+		return nil
+	}
+	part := c.data[:n]
+	c.data = c.data[n:]
+	return part
+}
+
+// each calls f with the cells of a log and the texts of their block. f must not keep the cell.
+func each(log []byte, f func(texts []string, c *cell)) error {
+	for len(log) > 0 {
+		size := Size(log)
+		if size <= lengthBytes {
+			return errDamaged
+		}
+		block := cursor{data: log[lengthBytes:size]}
+		log = log[size:]
+		n := block.number()
+		if n > uint64(len(block.data)) {
+			return errDamaged
+		}
+		texts := make([]string, 1, n+1)
+		for range n {
+			texts = append(texts, string(block.bytes(block.number())))
+		}
+		var one cell
+		for len(block.data) > 0 && !block.bad {
+			one.read(&block)
+			if block.bad || !one.within(uint64(len(texts))) {
+				return errDamaged
+			}
+			f(texts, &one)
+		}
+		if block.bad {
+			return errDamaged
+		}
+	}
+	return nil
+}
+
+func (c *cell) read(from *cursor) {
+	first := from.data[0]
+	from.data = from.data[1:]
+	*c = cell{kind: kind(first & kindBits), test: first&testFlag != 0, hour: from.signed()}
+	switch {
+	case c.kind == fact:
+		for _, k := range cubes {
+			c.by[k] = from.number()
+		}
+	case int(c.kind) < len(c.by):
+		c.by[c.kind] = from.number()
+	default:
+		from.bad = true
+		return
+	}
+	c.currency, c.unpriced = from.number(), from.number()
+	if first&countsFlag != 0 {
+		c.events, c.voided, c.failed, c.nocost = from.signed(), from.signed(), from.signed(), from.signed()
+	} else {
+		c.events, c.failed, c.nocost = 1, int64(first&failureFlag)/failureFlag, int64(first&unpricedFlag)/unpricedFlag
+	}
+	if first&wideFlag == 0 {
+		for i := range c.nanos {
+			c.nanos[i] = from.signed()
+		}
+		return
+	}
+	c.wide = new([4]decimal.Decimal)
+	for i := range c.wide {
+		d, err := decimal.NewFromString(string(from.bytes(from.number())))
+		if err != nil {
+			from.bad = true
+			return
+		}
+		c.wide[i] = d
+	}
+}
+
+// within reports whether the cell has only texts that there are.
+func (c *cell) within(texts uint64) bool {
+	for _, n := range c.by {
+		if n >= texts {
+			return false
+		}
+	}
+	return c.currency < texts && c.unpriced < texts
+}
+
+// rollup is the cell as a report takes it.
+func (c *cell) rollup(texts []string) humanhours.Rollup {
+	r := humanhours.Rollup{
+		Hour: c.hour, Test: c.test, Currency: texts[c.currency], UnpricedModel: texts[c.unpriced],
+		Agent: texts[c.by[byAgent]], TaskType: texts[c.by[byTaskType]], Model: texts[c.by[byModel]], Outcome: humanhours.Outcome(texts[c.by[byOutcome]]),
+		Events: c.events, Voided: c.voided, Failures: c.failed, Unpriced: c.nocost,
+	}
+	for i, sum := range sumsOf(&r) {
+		if c.wide != nil {
+			sum.Add(c.wide[i])
+		} else {
+			sum.AddNano(c.nanos[i])
+		}
+	}
+	return r
+}

@@ -1,0 +1,260 @@
+package rollup
+
+import (
+	"context"
+	"iter"
+	"math"
+	"slices"
+	"time"
+
+	"github.com/humanhours/humanhours-go"
+)
+
+// key is what the cells of a merged block are apart by.
+type key struct {
+	hour                      int64
+	value, currency, unpriced uint32
+	kind                      kind
+	test                      bool
+}
+
+// total is the sum of cells.
+type total struct {
+	events, voided, failed, nocost int64
+	nanos                          [4]int64
+	wide                           *[4]humanhours.Sum // the sums that have grown out of nanos, and nanos is 0
+}
+
+func (t *total) add(c *cell) {
+	t.events, t.voided, t.failed, t.nocost = t.events+c.events, t.voided+c.voided, t.failed+c.failed, t.nocost+c.nocost
+	if t.wide == nil && c.wide == nil {
+		fits := true
+		for i, n := range c.nanos {
+			sum := t.nanos[i] + n
+			fits = fits && (n >= 0) == (sum >= t.nanos[i])
+		}
+		if fits {
+			for i, n := range c.nanos {
+				t.nanos[i] += n
+			}
+			return
+		}
+	}
+	if t.wide == nil {
+		t.wide = new([4]humanhours.Sum)
+		for i, n := range t.nanos {
+			t.wide[i].AddNano(n)
+		}
+		t.nanos = [4]int64{}
+	}
+	for i := range t.wide {
+		if c.wide != nil {
+			t.wide[i].Add(c.wide[i])
+		} else {
+			t.wide[i].AddNano(c.nanos[i])
+		}
+	}
+}
+
+// Merge returns a log of one block that says the same, without facts; nothing if all sums are 0.
+func Merge(logs ...[]byte) ([]byte, error) {
+	var names Builder // gives every text one number
+	totals := make(map[key]*total)
+	var order []key
+	var last *string // first text of the block that numbers is of
+	var numbers []uint32
+	for _, log := range logs {
+		err := each(log, func(texts []string, c *cell) {
+			if last != &texts[0] {
+				last, numbers = &texts[0], numbers[:0]
+				for _, s := range texts {
+					numbers = append(numbers, uint32(names.text(s)))
+				}
+			}
+			for _, k := range cubes {
+				if c.kind != fact && c.kind != k {
+					continue
+				}
+				at := key{hour: c.hour, value: numbers[c.by[k]], currency: numbers[c.currency], unpriced: numbers[c.unpriced], kind: k, test: c.test}
+				sum := totals[at]
+				if sum == nil {
+					sum = &total{}
+					totals[at] = sum
+					order = append(order, at)
+				}
+				sum.add(c)
+			}
+		})
+		if err != nil {
+			return nil, err
+		}
+	}
+	texts := make([]string, len(names.index)+1)
+	for s, n := range names.index {
+		texts[n] = s
+	}
+	var merged Builder
+	for _, at := range order {
+		c := cell{kind: at.kind, test: at.test, hour: at.hour, currency: uint64(at.currency), unpriced: uint64(at.unpriced)}
+		c.by[at.kind] = uint64(at.value)
+		sum := totals[at]
+		c.events, c.voided, c.failed, c.nocost, c.nanos = sum.events, sum.voided, sum.failed, sum.nocost, sum.nanos
+		r := c.rollup(texts)
+		if sum.wide != nil {
+			for i, s := range sumsOf(&r) {
+				*s = sum.wide[i]
+			}
+		}
+		if zero(&r) {
+			continue
+		}
+		merged.cell(at.kind, &r, texts[at.value])
+	}
+	return merged.Append(nil), nil
+}
+
+func zero(r *humanhours.Rollup) bool {
+	if r.Events != 0 || r.Voided != 0 || r.Failures != 0 || r.Unpriced != 0 {
+		return false
+	}
+	for _, sum := range sumsOf(r) {
+		if !sum.IsZero() {
+			return false
+		}
+	}
+	return true
+}
+
+// Count is how many events the sums of a log are of, counted or voided, by each of what they are apart by; false if these do not agree.
+func Count(log []byte) (events int64, agree bool, err error) {
+	var counts [len(cubes)]int64
+	err = each(log, func(_ []string, c *cell) {
+		for i, k := range cubes {
+			if c.kind == fact || c.kind == k {
+				counts[i] += c.events + c.voided
+			}
+		}
+	})
+	for _, n := range counts {
+		if n != counts[0] {
+			return 0, false, err
+		}
+	}
+	return counts[0], true, err
+}
+
+// Amend adds the difference that an amendment makes of an event, which has those before it: what it adds now instead of what it added.
+func (b *Builder) Amend(e humanhours.Event, a humanhours.Amendment) {
+	if a.Kind == humanhours.AmendRedact { // the numbers stay
+		return
+	}
+	b.Remove(&e)
+	e.Amendments = append(slices.Clip(e.Amendments), a)
+	r := e.Rollup()
+	b.Add(&r)
+}
+
+// Amended is the block of an Amend; empty if nothing changes.
+func Amended(e humanhours.Event, a humanhours.Amendment) []byte {
+	var b Builder
+	b.Amend(e, a)
+	return b.Append(nil)
+}
+
+// Remove takes off what an event adds.
+func (b *Builder) Remove(e *humanhours.Event) {
+	r := e.Rollup()
+	r.Events, r.Voided, r.Failures, r.Unpriced = -r.Events, -r.Voided, -r.Failures, -r.Unpriced
+	for _, sum := range sumsOf(&r) {
+		was := *sum
+		*sum = humanhours.Sum{}
+		sum.Sub(&was)
+	}
+	b.Add(&r)
+}
+
+// Span is the whole hours of a query, [First, Last).
+type Span struct{ First, Last int64 }
+
+// Empty reports whether no whole hour is in the span.
+func (s Span) Empty() bool { return s.First >= s.Last }
+
+// SpanOf returns the hours that are within the bounds of a query as a whole.
+func SpanOf(q *humanhours.RollupQuery) Span {
+	s := Span{First: math.MinInt64, Last: math.MaxInt64}
+	if !q.From.IsZero() {
+		if s.First = humanhours.HourOf(q.From); time.UnixMilli(s.First * hourMS).Before(q.From) {
+			s.First++
+		}
+	}
+	if !q.To.IsZero() {
+		s.Last = humanhours.HourOf(q.To)
+	}
+	return s
+}
+
+const hourMS = int64(time.Hour / time.Millisecond)
+
+// Source is where sums come from.
+type Source struct {
+	// Logs yields logs that have the sums of hours of a span, and may have those of others.
+	Logs func(ctx context.Context, hours Span) iter.Seq2[[]byte, error]
+	// Events yields the events of a span of time.
+	Events func(ctx context.Context, q humanhours.EventQuery) iter.Seq2[humanhours.Event, error]
+}
+
+// Rollups answers a query: whole hours from the logs, and what is before and behind them from events.
+func (s Source) Rollups(ctx context.Context, q humanhours.RollupQuery) iter.Seq2[humanhours.Rollup, error] {
+	return func(yield func(humanhours.Rollup, error) bool) {
+		by, err := kindOf(q.By)
+		if err != nil {
+			yield(humanhours.Rollup{}, err)
+			return
+		}
+		hours := SpanOf(&q)
+		if hours.Empty() {
+			s.add(ctx, q.Org, q.From, q.To, yield)
+			return
+		}
+		if hours.First > math.MinInt64 && !s.add(ctx, q.Org, q.From, time.UnixMilli(hours.First*hourMS), yield) {
+			return
+		}
+		if hours.Last < math.MaxInt64 && !s.add(ctx, q.Org, time.UnixMilli(hours.Last*hourMS), q.To, yield) {
+			return
+		}
+		for log, err := range s.Logs(ctx, hours) {
+			stopped := false
+			if err == nil {
+				err = each(log, func(texts []string, c *cell) {
+					if !stopped && (c.kind == fact || c.kind == by) && hours.First <= c.hour && c.hour < hours.Last {
+						stopped = !yield(c.rollup(texts), nil)
+					}
+				})
+			}
+			if stopped {
+				return
+			}
+			if err != nil {
+				yield(humanhours.Rollup{}, err)
+				return
+			}
+		}
+	}
+}
+
+// add yields what the events of a span of time add.
+func (s Source) add(ctx context.Context, org string, from, to time.Time, yield func(humanhours.Rollup, error) bool) bool {
+	if !from.Before(to) {
+		return true
+	}
+	for event, err := range s.Events(ctx, humanhours.EventQuery{Org: org, From: from, To: to}) {
+		if err != nil {
+			yield(humanhours.Rollup{}, err)
+			return false
+		}
+		if !yield(event.Rollup(), nil) {
+			return false
+		}
+	}
+	return true
+}

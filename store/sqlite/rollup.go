@@ -1,0 +1,346 @@
+package sqlite
+
+import (
+	"context"
+	"database/sql"
+	"fmt"
+	"iter"
+	"math"
+	"slices"
+
+	"github.com/humanhours/humanhours-go"
+	"github.com/humanhours/humanhours-go/store/rollup"
+)
+
+// slot is what a log of sums is of: an org and a day of occurrence, UTC.
+type slot struct {
+	org string
+	day int64
+}
+
+const dayMS = 24 * 60 * 60 * 1000
+
+func dayOf(ms int64) int64 {
+	d := ms / dayMS
+	if ms%dayMS < 0 {
+		d--
+	}
+	return d
+}
+
+func slotOf(e *humanhours.Event) slot { return slot{e.Org, dayOf(e.OccurredAt.UnixMilli())} }
+
+// blocks are what a transaction adds to the sums.
+type blocks map[slot]*rollup.Builder
+
+func (b blocks) of(s slot) *rollup.Builder {
+	block := b[s]
+	if block == nil {
+		block = &rollup.Builder{}
+		b[s] = block
+	}
+	return block
+}
+
+// fanout is how many logs of a level are merged into one of the next.
+const fanout = 16
+
+// maxUnmerged bounds the slots whose logs are counted. The others are merged later.
+const maxUnmerged = 10_000
+
+// sum writes what a transaction adds to the sums.
+func (w *writer) sum(ctx context.Context, b blocks) error {
+	for at, block := range b {
+		if err := w.addLog(ctx, at, 0, block.Append(nil)); err != nil {
+			return err
+		}
+		if len(w.unmerged) > maxUnmerged {
+			clear(w.unmerged)
+		}
+		if w.unmerged[at]++; w.unmerged[at] < fanout {
+			continue
+		}
+		delete(w.unmerged, at)
+		if err := w.merge(ctx, at, 0); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (w *writer) addLog(ctx context.Context, at slot, level int, log []byte) error {
+	if len(log) == 0 {
+		return nil
+	}
+	_, err := w.exec(ctx, "INSERT OR ROLLBACK INTO rollups (org, day, level, log) VALUES (?, ?, ?, ?)", at.org, at.day, level, log)
+	return err
+}
+
+// merge merges the logs of a level, if there are enough of them.
+func (w *writer) merge(ctx context.Context, at slot, level int) error {
+	var logs [][]byte
+	err := w.query(ctx, func(scan scan) error {
+		var log []byte
+		err := scan(&log)
+		logs = append(logs, log)
+		return err
+	}, "SELECT log FROM rollups WHERE org = ? AND day = ? AND level = ?", at.org, at.day, level)
+	if err != nil || len(logs) < fanout {
+		return err
+	}
+	merged, err := rollup.Merge(logs...)
+	if err != nil {
+		return err
+	}
+	if _, err := w.exec(ctx, "DELETE FROM rollups WHERE org = ? AND day = ? AND level = ?", at.org, at.day, level); err != nil {
+		return err
+	}
+	if err := w.addLog(ctx, at, level+1, merged); err != nil {
+		return err
+	}
+	return w.merge(ctx, at, level+1)
+}
+
+// facts are the columns of events that make a Rollup.
+const facts = "occurred_at_ms, test, agent_id, task_type, outcome, coalesce(model, ''), currency, hours_saved_nano, cost_saved_nano, agent_cost_nano, net_saved_nano, coalesce(unpriced_model, '')"
+
+// ofAmended is what follows facts in a query over events, as in pageQueries. Its parameter is the org.
+const ofAmended = ", CASE WHEN EXISTS (SELECT 1 FROM amendments WHERE org = ?) THEN " + amendmentsOf + " END"
+
+// scanFacts reads facts and ofAmended into an event of an org that has nothing else.
+func scanFacts(scan scan, org string) (humanhours.Event, error) {
+	e := humanhours.Event{Org: org}
+	var occurred, hours, saved, net int64
+	var cost sql.NullInt64
+	var bodies sql.NullString
+	err := scan(&occurred, &e.Test, &e.AgentID, &e.TaskType, &e.Outcome, &e.Model, &e.Currency, &hours, &saved, &cost, &net, &e.Cost.UnpricedModel, &bodies)
+	if err != nil {
+		return e, err
+	}
+	e.OccurredAt, e.AgentCost = instant(occurred), fromNullNano(cost)
+	e.HoursSaved, e.CostSaved, e.NetSaved = fromNano(hours), fromNano(saved), fromNano(net)
+	if bodies.Valid {
+		e.Amendments, err = humanhours.DecodeAmendments(e.Currency, []byte("["+bodies.String+"]"))
+	}
+	return e, err
+}
+
+// Rollups implements humanhours.Reporter.
+func (s *Store) Rollups(ctx context.Context, q humanhours.RollupQuery) iter.Seq2[humanhours.Rollup, error] {
+	return rollup.Source{
+		Logs: func(ctx context.Context, hours rollup.Span) iter.Seq2[[]byte, error] {
+			return s.logs(ctx, q.Org, hours)
+		},
+		Events: s.facts,
+	}.Rollups(ctx, q)
+}
+
+// daysAtOnce bounds what is read at a time.
+const daysAtOnce = 16
+
+// logs yields the logs of a span of hours.
+func (s *Store) logs(ctx context.Context, org string, hours rollup.Span) iter.Seq2[[]byte, error] {
+	return func(yield func([]byte, error) bool) {
+		first, last := int64(math.MinInt64), int64(math.MaxInt64) // days, [first, last)
+		if hours.First != math.MinInt64 {
+			first = dayOf(hours.First * 3_600_000)
+		}
+		if hours.Last != math.MaxInt64 {
+			last = dayOf(hours.Last*3_600_000-1) + 1
+		}
+		if err := s.complete(ctx, org, first, last); err != nil {
+			yield(nil, err)
+			return
+		}
+		var days []int64
+		err := s.read(ctx, func(scan scan) error {
+			var day int64
+			err := scan(&day)
+			days = append(days, day)
+			return err
+		}, "SELECT DISTINCT day FROM rollups WHERE org = ? AND day >= ? AND day < ? ORDER BY day", org, first, last)
+		if err != nil {
+			yield(nil, err)
+			return
+		}
+		for part := range slices.Chunk(days, daysAtOnce) {
+			var logs [][]byte
+			err := s.read(ctx, func(scan scan) error {
+				var log []byte
+				err := scan(&log)
+				logs = append(logs, log)
+				return err
+			}, "SELECT log FROM rollups WHERE org = ? AND day >= ? AND day <= ?", org, part[0], part[len(part)-1])
+			if err != nil {
+				yield(nil, err)
+				return
+			}
+			for _, log := range logs {
+				if !yield(log, nil) {
+					return
+				}
+			}
+		}
+	}
+}
+
+// facts yields the events of a span of time, with no more of them than a Rollup needs.
+func (s *Store) facts(ctx context.Context, q humanhours.EventQuery) iter.Seq2[humanhours.Event, error] {
+	return func(yield func(humanhours.Event, error) bool) {
+		var events []humanhours.Event // of an hour: the query is about less
+		err := s.read(ctx, func(scan scan) error {
+			e, err := scanFacts(scan, q.Org)
+			events = append(events, e)
+			return err
+		}, "SELECT "+facts+ofAmended+" FROM events WHERE org = ? AND occurred_at_ms >= ? AND occurred_at_ms < ?",
+			q.Org, q.Org, ceilMilli(q.From), ceilMilli(q.To))
+		if err != nil {
+			yield(humanhours.Event{}, err)
+			return
+		}
+		for i := range events {
+			if !yield(events[i], nil) {
+				return
+			}
+		}
+	}
+}
+
+// complete makes the sums that are missing.
+func (s *Store) complete(ctx context.Context, org string, first, last int64) error {
+	var days []int64
+	err := s.read(ctx, func(scan scan) error {
+		var day int64
+		err := scan(&day)
+		days = append(days, day)
+		return err
+	}, "SELECT day FROM rollups_missing WHERE org = ? AND day >= ? AND day < ?", org, first, last)
+	if err != nil {
+		return err
+	}
+	for _, day := range days {
+		err := s.write.do(ctx, func(ctx context.Context, w *writer) error { return w.sumUp(ctx, slot{org, day}) })
+		if err != nil {
+			if ctx.Err() == nil {
+				err = fmt.Errorf("sqlite: sum up the events of a day in %s: %w", s.name, err)
+			}
+			return err
+		}
+	}
+	return nil
+}
+
+// sumUp makes the sums of a day from its events.
+func (w *writer) sumUp(ctx context.Context, at slot) error {
+	for _, table := range []string{"rollups", "rollups_missing"} {
+		if _, err := w.exec(ctx, "DELETE FROM "+table+" WHERE org = ? AND day = ?", at.org, at.day); err != nil {
+			return err
+		}
+	}
+	delete(w.unmerged, at)
+	const most = 1 << 20 // bytes of what is not merged yet
+	var block rollup.Builder
+	var log []byte
+	merge := func() (err error) {
+		log, err = rollup.Merge(log, block.Append(nil))
+		block = rollup.Builder{}
+		return err
+	}
+	err := w.query(ctx, func(scan scan) error {
+		e, err := scanFacts(scan, at.org)
+		if err != nil {
+			return err
+		}
+		r := e.Rollup()
+		if block.Add(&r); block.Len() > most {
+			return merge()
+		}
+		return nil
+	}, "SELECT "+facts+ofAmended+" FROM events WHERE org = ? AND occurred_at_ms >= ? AND occurred_at_ms < ?",
+		at.org, at.org, at.day*dayMS, (at.day+1)*dayMS)
+	if err != nil {
+		return err
+	}
+	if err := merge(); err != nil {
+		return err
+	}
+	return w.addLog(ctx, at, 1, log)
+}
+
+// Rebuild implements humanhours.Reporter. It makes the sums of one day after the other, and Appends go on between.
+func (s *Store) Rebuild(ctx context.Context, org string) error {
+	err := s.write.do(ctx, func(ctx context.Context, w *writer) error {
+		_, err := w.exec(ctx, "INSERT OR IGNORE INTO rollups_missing (org, day) SELECT org, day FROM rollups WHERE org = ?"+
+			" UNION SELECT org, (occurred_at_ms - ((occurred_at_ms % 86400000 + 86400000) % 86400000)) / 86400000 FROM events WHERE org = ?", org, org)
+		return err
+	})
+	if err != nil {
+		if ctx.Err() == nil {
+			err = fmt.Errorf("sqlite: rebuild the sums in %s: %w", s.name, err)
+		}
+		return err
+	}
+	return s.complete(ctx, org, math.MinInt64, math.MaxInt64)
+}
+
+// unsum takes events off the sums that retention is about to delete: those that a query over events selects. It returns a function that is to be called
+// when they are deleted, and that takes back what the schema then does for those who delete by hand.
+func (w *writer) unsum(ctx context.Context, b blocks, where string, args ...any) (after func() error, err error) {
+	var slots []slot
+	err = w.query(ctx, func(scan scan) error {
+		var org string
+		e, err := scanFacts(func(dest ...any) error { return scan(append(dest, &org)...) }, "")
+		if err != nil {
+			return err
+		}
+		e.Org = org
+		at := slotOf(&e)
+		if !slices.Contains(slots, at) {
+			slots = append(slots, at)
+		}
+		b.of(at).Remove(&e)
+		return nil
+	}, "SELECT "+facts+", "+amendmentsOf+", org FROM events WHERE "+where, args...)
+	if err != nil {
+		return nil, err
+	}
+	known := make([]slot, 0, len(slots)) // whose sums are there
+	for _, at := range slots {
+		missing, err := w.has(ctx, "rollups_missing", at)
+		if err != nil {
+			return nil, err
+		}
+		if !missing {
+			known = append(known, at)
+		}
+	}
+	return func() error {
+		for _, at := range known {
+			if _, err := w.exec(ctx, "DELETE FROM rollups_missing WHERE org = ? AND day = ?", at.org, at.day); err != nil {
+				return err
+			}
+		}
+		for _, at := range slots {
+			left := false
+			err := w.query(ctx, func(scan scan) error { return scan(&left) },
+				"SELECT EXISTS (SELECT 1 FROM events WHERE org = ? AND occurred_at_ms >= ? AND occurred_at_ms < ?)", at.org, at.day*dayMS, (at.day+1)*dayMS)
+			if err != nil {
+				return err
+			}
+			if !left { // then there are no sums either
+				delete(b, at)
+				for _, table := range []string{"rollups", "rollups_missing"} {
+					if _, err := w.exec(ctx, "DELETE FROM "+table+" WHERE org = ? AND day = ?", at.org, at.day); err != nil {
+						return err
+					}
+				}
+			}
+		}
+		return nil
+	}, nil
+}
+
+func (w *writer) has(ctx context.Context, table string, at slot) (found bool, err error) {
+	err = w.query(ctx, func(scan scan) error { return scan(&found) }, "SELECT EXISTS (SELECT 1 FROM "+table+" WHERE org = ? AND day = ?)", at.org, at.day)
+	return found, err
+}
