@@ -2,7 +2,6 @@ package humanhours
 
 import (
 	"context"
-	"encoding/json"
 	"iter"
 	"time"
 )
@@ -142,23 +141,7 @@ func (t *Tracker) eventQuery(ctx context.Context, c Caller, q *EventListQuery) (
 		if e.Test != q.Test {
 			return false, nil
 		}
-		if len(q.Filter.Metadata) == 0 {
-			return wanted.matches(e, nil), nil
-		}
-		metadata, err := e.members()
-		return err == nil && wanted.matches(e, metadata), err
+		return wanted.matches(e)
 	}
 	return EventQuery{Org: org.ID, From: from, To: to, Descending: q.Descending, After: q.After}, matches, nil
-}
-
-// members are those of the metadata.
-func (e *Event) members() (map[string]json.RawMessage, error) {
-	if e.Metadata == nil {
-		return nil, nil
-	}
-	var metadata map[string]json.RawMessage
-	if err := json.Unmarshal(e.Metadata, &metadata); err != nil {
-		return nil, &Error{Code: CodeInternal, Message: "the metadata of event " + e.ID + " is not valid", Err: err}
-	}
-	return metadata, nil
 }

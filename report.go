@@ -1,6 +1,7 @@
 package humanhours
 
 import (
+	"bytes"
 	"cmp"
 	"context"
 	"encoding/json"
@@ -333,7 +334,7 @@ func (t *Tracker) addUp(ctx context.Context, q ReportQuery, most int, org *Org) 
 		}
 	}
 	r := newReporter(q, most, org)
-	return r, r.addAll(t.store.Events(ctx, EventQuery{Org: org.ID, From: q.From, To: q.To}))
+	return r, r.addEvents(ctx, t.store)
 }
 
 // category is that of a task type as the org's catalogue has it now; empty if it has none.
@@ -346,11 +347,10 @@ func (o *Org) category(key string) string {
 
 // reporter aggregates a stream of events.
 type reporter struct {
-	q        ReportQuery
-	filter   filter
-	org      *Org // for its catalogue
-	zone     *time.Location
-	metadata bool // some dimension or filter looks into it
+	q      ReportQuery
+	filter filter
+	org    *Org // for its catalogue
+	zone   *time.Location
 
 	rows     map[string]*reportGroup
 	most     int           // rows of the report
@@ -372,7 +372,7 @@ type reportGroup struct {
 
 func newReporter(q ReportQuery, most int, org *Org) *reporter {
 	r := &reporter{
-		q: q, filter: newFilter(&q.Filter), most: most, org: org, zone: q.Zone, metadata: len(q.Filter.Metadata) > 0,
+		q: q, filter: newFilter(&q.Filter), most: most, org: org, zone: q.Zone,
 		rows: make(map[string]*reportGroup), totals: make(map[string]*reportSum), unpriced: make(map[string]int64),
 		values: make([]ReportValue, len(q.GroupBy)),
 	}
@@ -381,10 +381,6 @@ func newReporter(q ReportQuery, most int, org *Org) *reporter {
 	}
 	if q.Top > 0 {
 		r.most = q.Top
-	}
-	for _, d := range q.GroupBy {
-		_, ok := d.metadataKey()
-		r.metadata = r.metadata || ok || d == ByClient
 	}
 	return r
 }
@@ -405,15 +401,8 @@ func (r *reporter) addAll(events iter.Seq2[Event, error]) error {
 const maxUnpricedModels = 100
 
 func (r *reporter) add(e *Event) error {
-	var metadata map[string]json.RawMessage
-	if r.metadata {
-		var err error
-		if metadata, err = e.members(); err != nil {
-			return err
-		}
-	}
-	if !r.filter.matches(e, metadata) {
-		return nil
+	if matches, err := r.filter.matches(e); err != nil || !matches {
+		return err
 	}
 	sum := e.Rollup()
 	var low, high ROI
@@ -422,7 +411,10 @@ func (r *reporter) add(e *Event) error {
 		low, high = r.org.savingsRange(&current)
 	}
 	for i, d := range r.q.GroupBy {
-		r.values[i] = r.value(d, e, metadata)
+		var err error
+		if r.values[i], err = r.value(d, e); err != nil {
+			return err
+		}
 	}
 	return r.count(&sum, &low, &high)
 }
@@ -435,7 +427,7 @@ func (r *reporter) addRollup(sum *Rollup, at time.Time) error {
 	}
 	e := Event{AgentID: sum.Agent, TaskType: sum.TaskType, Model: sum.Model, Outcome: sum.Outcome, OccurredAt: at}
 	for i, d := range r.q.GroupBy {
-		r.values[i] = r.value(d, &e, nil)
+		r.values[i], _ = r.value(d, &e) // an error is one of metadata
 	}
 	return r.count(sum, &ROI{}, &ROI{})
 }
@@ -560,32 +552,48 @@ func (r *reporter) makeRoom() error {
 func compareValues(a, b []ReportValue) int { return slices.CompareFunc(a, b, ReportValue.Compare) }
 
 // value is what an event has in a dimension.
-func (r *reporter) value(d Dimension, e *Event, metadata map[string]json.RawMessage) ReportValue {
+func (r *reporter) value(d Dimension, e *Event) (ReportValue, error) {
 	switch d {
 	case ByAgent:
-		return textValue(e.AgentID)
+		return textValue(e.AgentID), nil
 	case ByTaskType:
-		return textValue(e.TaskType)
+		return textValue(e.TaskType), nil
 	case ByCategory:
-		return textValue(r.org.category(e.TaskType))
+		return textValue(r.org.category(e.TaskType)), nil
 	case ByModel:
-		return textValue(e.Model)
+		return textValue(e.Model), nil
 	case ByOutcome:
-		return textValue(string(e.Outcome))
+		return textValue(string(e.Outcome)), nil
 	case ByBaselineSource:
-		return textValue(string(e.Baseline.Source))
+		return textValue(string(e.Baseline.Source)), nil
 	case ByCostSource:
-		return textValue(string(e.Cost.Source))
+		return textValue(string(e.Cost.Source)), nil
 	case ByClient:
-		if v := metadataValue(metadata["client"]); v.Kind != MissingValue {
-			return v
+		if v, err := e.member("client"); err != nil || v.Kind != MissingValue {
+			return v, err
 		}
-		return metadataValue(metadata["client_id"])
+		return e.member("client_id")
 	case ByHour, ByDay, ByWeek, ByMonth:
-		return textValue(calendarUnit(d, e.OccurredAt.In(r.zone)))
+		return textValue(calendarUnit(d, e.OccurredAt.In(r.zone))), nil
 	}
 	key, _ := d.metadataKey()
-	return metadataValue(metadata[key])
+	return e.member(key)
+}
+
+// member is a member of the event's metadata as a value.
+func (e *Event) member(key string) (ReportValue, error) {
+	if e.Metadata == nil {
+		return ReportValue{}, nil
+	}
+	raw, ok := member(e.Metadata, key)
+	if !ok { // with white space, or not JSON
+		var metadata map[string]json.RawMessage
+		if err := json.Unmarshal(e.Metadata, &metadata); err != nil {
+			return ReportValue{}, &Error{Code: CodeInternal, Message: "the metadata of event " + e.ID + " is not valid", Err: err}
+		}
+		raw = metadata[key]
+	}
+	return metadataValue(raw), nil
 }
 
 // calendarUnit names the hour, day, week or month that an instant is in, in its zone. An hour has the offset, because an hour that a clock
@@ -609,10 +617,12 @@ func metadataValue(raw json.RawMessage) ReportValue {
 		return ReportValue{}
 	}
 	switch c := raw[0]; {
+	case c == '"' && bytes.IndexByte(raw, '\\') < 0 && utf8.Valid(raw):
+		return ReportValue{Text: string(raw[1 : len(raw)-1]), Kind: TextValue} // also the empty one
 	case c == '"':
 		var s string
 		if json.Unmarshal(raw, &s) == nil {
-			return ReportValue{Text: s, Kind: TextValue} // also the empty one
+			return ReportValue{Text: s, Kind: TextValue}
 		}
 	case c == 't' || c == 'f':
 		return ReportValue{Text: string(raw), Kind: BoolValue}
@@ -664,21 +674,21 @@ func setOf[T comparable](list []T) map[T]bool {
 	return set
 }
 
-func (f *filter) matches(e *Event, metadata map[string]json.RawMessage) bool {
+func (f *filter) matches(e *Event) (bool, error) {
 	if !among(f.agents, e.AgentID) || !among(f.taskTypes, e.TaskType) || !among(f.models, e.Model) || !among(f.outcomes, e.Outcome) {
-		return false
+		return false, nil
 	}
 	for key, w := range f.metadata {
-		v := metadataValue(metadata[key])
+		v, err := e.member(key)
 		switch {
-		case v.Kind == MissingValue:
-			return false
+		case err != nil || v.Kind == MissingValue:
+			return false, err
 		case v.Kind == NumberValue && w.numbers[v.Text]:
 		case !w.texts[v.Text]:
-			return false
+			return false, nil
 		}
 	}
-	return true
+	return true, nil
 }
 
 // among reports whether v is in a set, of which an empty one stands for everything.

@@ -181,6 +181,9 @@ type EventQuery struct {
 	Descending bool       // newest first
 	After      Cursor     // start after this position, in the direction of the query; zero: at the start
 	Limit      int        // yield at most this many; 0: all
+	// Sparse lets the store leave out what few reports need, if it is faster so: KeyID, ReceivedAt, AgentDuration, Usage, LLMCalls, AuditSample,
+	// Baseline.Minutes, HourlyRate, Credited, Scale, and of Cost all but Source and UnpricedModel. What amendments say is whole. It goes with ByOccurred.
+	Sparse bool
 }
 
 // Cursor is a position in an ordered stream of events, as CursorOf returns it: At is whole milliseconds. It stays valid

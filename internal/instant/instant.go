@@ -17,11 +17,28 @@ func Append(dst []byte, ms int64) []byte {
 	if year < 0 || year > 9999 {
 		return time.UnixMilli(ms).UTC().AppendFormat(dst, Layout)
 	}
-	dst = append(dst, digit(year/1000), digit(year/100), digit(year/10), digit(year), '-')
-	dst = append(dst, digit(month/10), digit(month), '-', digit(date/10), digit(date), 'T')
+	dst = append(appendDate(dst, year, month, date), 'T')
 	hour, minute, second := rest/3_600_000, rest/60_000%60, rest/1000%60
 	dst = append(dst, digit(hour/10), digit(hour), ':', digit(minute/10), digit(minute), ':', digit(second/10), digit(second), '.')
 	return append(dst, digit(rest/100), digit(rest/10), digit(rest), 'Z')
+}
+
+// AppendDate appends the day, in UTC, that a Unix time in milliseconds is in, as YYYY-MM-DD.
+func AppendDate(dst []byte, ms int64) []byte {
+	const day = 24 * 60 * 60 * 1000
+	days := ms / day
+	if ms%day < 0 {
+		days--
+	}
+	year, month, date := civil(days)
+	if year < 0 || year > 9999 {
+		return time.UnixMilli(ms).UTC().AppendFormat(dst, time.DateOnly)
+	}
+	return appendDate(dst, year, month, date)
+}
+
+func appendDate(dst []byte, year, month, date int64) []byte {
+	return append(dst, digit(year/1000), digit(year/100), digit(year/10), digit(year), '-', digit(month/10), digit(month), '-', digit(date/10), digit(date))
 }
 
 func digit(n int64) byte { return byte('0' + n%10) }

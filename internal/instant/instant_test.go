@@ -14,6 +14,43 @@ func check(t *testing.T, ms int64) {
 	if got != want {
 		t.Fatalf("%d is %s, want %s", ms, got, want)
 	}
+	day := string(instant.AppendDate(nil, ms))
+	if want := time.UnixMilli(ms).UTC().Format(time.DateOnly); day != want {
+		t.Fatalf("the day of %d is %s, want %s", ms, day, want)
+	}
+	if year := time.UnixMilli(ms).UTC().Year(); year < 0 || year > 9999 {
+		return
+	}
+	if back, ok := instant.Parse([]byte(got)); !ok || back != ms {
+		t.Fatalf("%s is read as %d (%t), want %d", got, back, ok, ms)
+	}
+	start := time.UnixMilli(ms).UTC().Truncate(24 * time.Hour)
+	if back, ok := instant.ParseDate([]byte(day)); !ok || back != start.UnixMilli() {
+		t.Fatalf("%s is read as %d (%t), want %d", day, back, ok, start.UnixMilli())
+	}
+}
+
+// FuzzParse: what is read, package time reads alike.
+func FuzzParse(f *testing.F) {
+	for _, text := range []string{
+		"2026-05-14T09:30:00.123Z", "2024-02-29T23:59:59.999Z", "2023-02-29T00:00:00.000Z", "1900-02-29T00:00:00.000Z", "0000-01-01T00:00:00.000Z", "2026-13-01T00:00:00.000Z",
+		"2026-00-10T00:00:00.000Z", "2026-04-31T00:00:00.000Z", "2026-05-14T24:00:00.000Z", "2026-05-14T09:60:00.000Z", "2026-05-14t09:30:00.123Z", "2026-05-14T09:30:00,123Z",
+		"2026-05-14T09:30:00.123+00:00", "2026-05-14", "2026-05-00", "26-5-14", "",
+	} {
+		f.Add(text)
+	}
+	f.Fuzz(func(t *testing.T, text string) {
+		if ms, ok := instant.Parse([]byte(text)); ok {
+			if want, err := time.Parse(instant.Layout, text); err != nil || want.UnixMilli() != ms {
+				t.Fatalf("%q is read as %d, want %v (%v)", text, ms, want, err)
+			}
+		}
+		if ms, ok := instant.ParseDate([]byte(text)); ok {
+			if want, err := time.Parse(time.DateOnly, text); err != nil || want.UnixMilli() != ms {
+				t.Fatalf("%q is read as %d, want %v (%v)", text, ms, want, err)
+			}
+		}
+	})
 }
 
 func TestAppendIsFormat(t *testing.T) {

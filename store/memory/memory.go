@@ -261,11 +261,16 @@ func (t *tenant) look(r *record) snapshot {
 // shown is an event with its amendments.
 func (t *tenant) shown(s snapshot) (humanhours.Event, error) {
 	event, err := humanhours.DecodeStored(t.org, s.stored)
+	return s.amend(event), err
+}
+
+// amend gives an event its amendments.
+func (s snapshot) amend(event humanhours.Event) humanhours.Event {
 	event.Amendments = slices.Clone(s.amended)
 	for i := range event.Amendments {
 		event.Amendments[i].LLMCalls = slices.Clone(event.Amendments[i].LLMCalls)
 	}
-	return event, err
+	return event
 }
 
 // Amend implements humanhours.Store.
@@ -327,6 +332,10 @@ func (s *Store) Events(ctx context.Context, q humanhours.EventQuery) iter.Seq2[h
 		if q.Order == humanhours.ByReceived {
 			idx = &t.received
 		}
+		decode := humanhours.DecodeStored
+		if q.Sparse {
+			decode = humanhours.DecodeSparse
+		}
 		r := newSpan(q)
 		records, found := make([]*record, 0, page), make([]snapshot, 0, page)
 		for left := q.Limit; ; {
@@ -337,7 +346,8 @@ func (s *Store) Events(ctx context.Context, q humanhours.EventQuery) iter.Seq2[h
 			}
 			t.mu.Unlock()
 			for _, at := range found {
-				event, err := t.shown(at)
+				event, err := decode(t.org, at.stored)
+				event = at.amend(event)
 				if cancelled := ctx.Err(); cancelled != nil {
 					err = cancelled
 				}

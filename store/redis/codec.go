@@ -427,13 +427,16 @@ func without(object []byte, names ...string) ([]byte, error) {
 }
 
 // decode returns the event of a record.
-func (c *codec) decode(org string, r record) (humanhours.Event, error) {
+func (c *codec) decode(org string, r record) (humanhours.Event, error) { return c.decodeBy(humanhours.DecodeStored, org, r) }
+
+// decodeBy is decode for a way to decode.
+func (c *codec) decodeBy(by func(string, []byte) (humanhours.Event, error), org string, r record) (humanhours.Event, error) {
 	var buf [1024]byte
 	text, err := c.expand(buf[:0], r)
 	if err != nil {
 		return humanhours.Event{}, err
 	}
-	return humanhours.DecodeStored(org, text)
+	return by(org, text)
 }
 
 // idField is how an event id is written in the index: shorter for the ids that a Tracker makes, and never equal for two ids.

@@ -33,9 +33,10 @@ func (p position) compare(o position) int {
 
 // candidate is an event of a chunk that was read; it is decoded when its id or itself is wanted.
 type candidate struct {
-	at    int64
-	r     record
-	event *humanhours.Event
+	at     int64
+	r      record
+	sparse bool
+	event  *humanhours.Event
 }
 
 // scan yields the events of a query. Each round asks which chunks come next and reads those, and yields what no later chunk can
@@ -234,7 +235,7 @@ func (s *Store) load(
 				at = r.received
 			}
 			if from <= at && at <= to {
-				found = append(found, candidate{at: at, r: r})
+				found = append(found, candidate{at: at, r: r, sparse: q.Sparse})
 			}
 		}
 	}
@@ -272,7 +273,11 @@ func (s *Store) load(
 
 func (c *candidate) decode(codec *codec, org string) (*humanhours.Event, error) {
 	if c.event == nil {
-		event, err := codec.decode(org, c.r)
+		by := humanhours.DecodeStored
+		if c.sparse {
+			by = humanhours.DecodeSparse
+		}
+		event, err := codec.decodeBy(by, org, c.r)
 		if err != nil {
 			return nil, err
 		}

@@ -311,7 +311,7 @@ func (s *Store) addChunks(ctx context.Context, org string, parts []string, block
 				return 0, err
 			}
 			chunk = rest
-			event, err := s.codec.decode(org, r)
+			event, err := s.codec.decodeBy(humanhours.DecodeSparse, org, r)
 			if err == nil && len(amended) > 0 {
 				err = show(&event, amended[idField(event.ID)])
 			}

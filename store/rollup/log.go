@@ -247,7 +247,7 @@ func (s Source) add(ctx context.Context, org string, from, to time.Time, yield f
 	if !from.Before(to) {
 		return true
 	}
-	for event, err := range s.Events(ctx, humanhours.EventQuery{Org: org, From: from, To: to}) {
+	for event, err := range s.Events(ctx, humanhours.EventQuery{Org: org, From: from, To: to, Sparse: true}) {
 		if err != nil {
 			yield(humanhours.Rollup{}, err)
 			return false

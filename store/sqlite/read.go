@@ -2,6 +2,7 @@ package sqlite
 
 import (
 	"context"
+	"database/sql/driver"
 	"iter"
 	"math"
 	"time"
@@ -61,7 +62,7 @@ func (s *Store) Agents(ctx context.Context, org string, test bool) ([]humanhours
 	return agents, nil
 }
 
-// page is how many events are read at a time.
+// page is how many whole events are read at a time.
 const page = 256
 
 // position is a place in the order of a query.
@@ -81,7 +82,7 @@ func ceilMilli(t time.Time) int64 {
 	return ms
 }
 
-// Events implements humanhours.Store. It reads pages of 256 events; no statement is open while the caller's loop body runs.
+// Events implements humanhours.Store. It reads a page of events at a time; no statement is open while the caller's loop body runs.
 func (s *Store) Events(ctx context.Context, q humanhours.EventQuery) iter.Seq2[humanhours.Event, error] {
 	return func(yield func(humanhours.Event, error) bool) {
 		// What is left to read: from first (exclusive upwards, inclusive downwards) to last (exclusive). No event has an empty id.
@@ -103,30 +104,33 @@ func (s *Store) Events(ctx context.Context, q humanhours.EventQuery) iter.Seq2[h
 				first = after
 			}
 		}
-		query := s.write.text.pages[pageKind{q.Order, q.Descending}]
-		events := make([]humanhours.Event, 0, page)
+		lean := q.Sparse && q.Order == humanhours.ByOccurred
+		read, size := s.wholePages(), page
+		if lean {
+			read, size = s.sparsePages(q.Org), sparsePage
+		}
+		query := s.write.text.pages[pageKind{q.Order, q.Descending, lean}]
 		for left := q.Limit; ; {
-			n := page
+			n := size
 			if left > 0 {
 				n = min(n, left)
 			}
-			events = events[:0]
-			err := s.read(ctx, func(scan scan) error {
-				event, err := scanAmended(scan)
-				events = append(events, event)
-				return err
-			}, query, q.Org, q.Org, first.ms, first.id, last.ms, last.id, n)
+			found, event, err := read(ctx, query, q.Org, q.Org, first.ms, first.id, last.ms, last.id, n)
 			if err != nil {
 				yield(humanhours.Event{}, err)
 				return
 			}
-			for i := range events {
-				if err := ctx.Err(); err != nil {
+			for i := range found {
+				e, err := event(i)
+				if ended := ctx.Err(); ended != nil {
+					err = ended
+				}
+				if err != nil {
 					yield(humanhours.Event{}, err)
 					return
 				}
-				at := q.CursorOf(&events[i]) // before the caller can change it
-				if !yield(events[i], nil) {
+				at := q.CursorOf(&e) // before the caller can change it
+				if !yield(e, nil) {
 					return
 				}
 				if q.Descending {
@@ -135,10 +139,40 @@ func (s *Store) Events(ctx context.Context, q humanhours.EventQuery) iter.Seq2[h
 					first = position{at.At.UnixMilli(), at.ID}
 				}
 			}
-			if left -= len(events); q.Limit > 0 && left <= 0 || len(events) < n {
+			if left -= found; q.Limit > 0 && left <= 0 || found < n {
 				return
 			}
 		}
+	}
+}
+
+// pages reads a page with a query: how many events it has, and each of them.
+type pages func(ctx context.Context, query string, args ...any) (found int, event func(i int) (humanhours.Event, error), err error)
+
+func (s *Store) wholePages() pages {
+	events := make([]humanhours.Event, 0, page)
+	return func(ctx context.Context, query string, args ...any) (int, func(int) (humanhours.Event, error), error) {
+		events = events[:0]
+		err := s.read(ctx, func(scan scan) error {
+			event, err := scanAmended(scan)
+			events = append(events, event)
+			return err
+		}, query, args...)
+		return len(events), func(i int) (humanhours.Event, error) { return events[i], nil }, err
+	}
+}
+
+func (s *Store) sparsePages(org string) pages {
+	var rows [][sparseColumns]driver.Value
+	return func(ctx context.Context, query string, args ...any) (int, func(int) (humanhours.Event, error), error) {
+		var err error
+		rows, err = s.readSparse(ctx, rows[:0], query, args...)
+		return len(rows), func(i int) (humanhours.Event, error) {
+			e := humanhours.Event{Org: org}
+			r := sparseRow{values: rows[i][:]}
+			err := r.event(&e)
+			return e, err
+		}, err
 	}
 }
 
@@ -146,17 +180,20 @@ func (s *Store) Events(ctx context.Context, q humanhours.EventQuery) iter.Seq2[h
 type pageKind struct {
 	order      humanhours.EventOrder
 	descending bool
+	sparse     bool
 }
 
 // pageQueries has a sum as the limit: SQLite looks at a bare parameter there when it plans, and would prepare the statement
-// again each time it is bound. Of an org without amendments, as most are, it looks for them once and not at each event.
+// again each time it is bound.
 func pageQueries() map[pageKind]string {
 	all := make(map[pageKind]string)
-	list := "SELECT " + selected("") + ", CASE WHEN EXISTS (SELECT 1 FROM amendments WHERE org = ?) THEN " + amendmentsOf + " END"
 	for order, at := range map[humanhours.EventOrder]string{humanhours.ByOccurred: "occurred_at_ms", humanhours.ByReceived: "received_at_ms"} {
 		where := " FROM events WHERE org = ? AND (" + at + ", id) > (?, ?) AND (" + at + ", id) < (?, ?) ORDER BY "
-		all[pageKind{order, false}] = list + where + at + ", id LIMIT ? + 0"
-		all[pageKind{order, true}] = list + where + at + " DESC, id DESC LIMIT ? + 0"
+		for _, list := range []string{selected(""), sparse} {
+			list, lean := "SELECT "+list+ofAmended, list == sparse
+			all[pageKind{order, false, lean}] = list + where + at + ", id LIMIT ? + 0"
+			all[pageKind{order, true, lean}] = list + where + at + " DESC, id DESC LIMIT ? + 0"
+		}
 	}
 	return all
 }

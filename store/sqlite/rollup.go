@@ -2,7 +2,6 @@ package sqlite
 
 import (
 	"context"
-	"database/sql"
 	"fmt"
 	"iter"
 	"math"
@@ -101,37 +100,13 @@ func (w *writer) merge(ctx context.Context, at slot, level int) error {
 	return w.merge(ctx, at, level+1)
 }
 
-// facts are the columns of events that make a Rollup.
-const facts = "occurred_at_ms, test, agent_id, task_type, outcome, coalesce(model, ''), currency, hours_saved_nano, cost_saved_nano, agent_cost_nano, net_saved_nano, coalesce(unpriced_model, '')"
-
-// ofAmended is what follows facts in a query over events, as in pageQueries. Its parameter is the org.
-const ofAmended = ", CASE WHEN EXISTS (SELECT 1 FROM amendments WHERE org = ?) THEN " + amendmentsOf + " END"
-
-// scanFacts reads facts and ofAmended into an event of an org that has nothing else.
-func scanFacts(scan scan, org string) (humanhours.Event, error) {
-	e := humanhours.Event{Org: org}
-	var occurred, hours, saved, net int64
-	var cost sql.NullInt64
-	var bodies sql.NullString
-	err := scan(&occurred, &e.Test, &e.AgentID, &e.TaskType, &e.Outcome, &e.Model, &e.Currency, &hours, &saved, &cost, &net, &e.Cost.UnpricedModel, &bodies)
-	if err != nil {
-		return e, err
-	}
-	e.OccurredAt, e.AgentCost = instant(occurred), fromNullNano(cost)
-	e.HoursSaved, e.CostSaved, e.NetSaved = fromNano(hours), fromNano(saved), fromNano(net)
-	if bodies.Valid {
-		e.Amendments, err = humanhours.DecodeAmendments(e.Currency, []byte("["+bodies.String+"]"))
-	}
-	return e, err
-}
-
 // Rollups implements humanhours.Reporter.
 func (s *Store) Rollups(ctx context.Context, q humanhours.RollupQuery) iter.Seq2[humanhours.Rollup, error] {
 	return rollup.Source{
 		Logs: func(ctx context.Context, hours rollup.Span) iter.Seq2[[]byte, error] {
 			return s.logs(ctx, q.Org, hours)
 		},
-		Events: s.facts,
+		Events: s.Events,
 	}.Rollups(ctx, q)
 }
 
@@ -184,28 +159,6 @@ func (s *Store) logs(ctx context.Context, org string, hours rollup.Span) iter.Se
 	}
 }
 
-// facts yields the events of a span of time, with no more of them than a Rollup needs.
-func (s *Store) facts(ctx context.Context, q humanhours.EventQuery) iter.Seq2[humanhours.Event, error] {
-	return func(yield func(humanhours.Event, error) bool) {
-		var events []humanhours.Event // of an hour: the query is about less
-		err := s.read(ctx, func(scan scan) error {
-			e, err := scanFacts(scan, q.Org)
-			events = append(events, e)
-			return err
-		}, "SELECT "+facts+ofAmended+" FROM events WHERE org = ? AND occurred_at_ms >= ? AND occurred_at_ms < ?",
-			q.Org, q.Org, ceilMilli(q.From), ceilMilli(q.To))
-		if err != nil {
-			yield(humanhours.Event{}, err)
-			return
-		}
-		for i := range events {
-			if !yield(events[i], nil) {
-				return
-			}
-		}
-	}
-}
-
 // complete makes the sums that are missing.
 func (s *Store) complete(ctx context.Context, org string, first, last int64) error {
 	var days []int64
@@ -247,8 +200,8 @@ func (w *writer) sumUp(ctx context.Context, at slot) error {
 		return err
 	}
 	err := w.query(ctx, func(scan scan) error {
-		e, err := scanFacts(scan, at.org)
-		if err != nil {
+		e := humanhours.Event{Org: at.org}
+		if err := scanSparse(scan, &e); err != nil {
 			return err
 		}
 		r := e.Rollup()
@@ -256,7 +209,7 @@ func (w *writer) sumUp(ctx context.Context, at slot) error {
 			return merge()
 		}
 		return nil
-	}, "SELECT "+facts+ofAmended+" FROM events WHERE org = ? AND occurred_at_ms >= ? AND occurred_at_ms < ?",
+	}, "SELECT "+sparse+ofAmended+" FROM events WHERE org = ? AND occurred_at_ms >= ? AND occurred_at_ms < ?",
 		at.org, at.org, at.day*dayMS, (at.day+1)*dayMS)
 	if err != nil {
 		return err
@@ -288,19 +241,17 @@ func (s *Store) Rebuild(ctx context.Context, org string) error {
 func (w *writer) unsum(ctx context.Context, b blocks, where string, args ...any) (after func() error, err error) {
 	var slots []slot
 	err = w.query(ctx, func(scan scan) error {
-		var org string
-		e, err := scanFacts(func(dest ...any) error { return scan(append(dest, &org)...) }, "")
-		if err != nil {
+		var e humanhours.Event
+		if err := scanSparse(scan, &e, &e.Org); err != nil {
 			return err
 		}
-		e.Org = org
 		at := slotOf(&e)
 		if !slices.Contains(slots, at) {
 			slots = append(slots, at)
 		}
 		b.of(at).Remove(&e)
 		return nil
-	}, "SELECT "+facts+", "+amendmentsOf+", org FROM events WHERE "+where, args...)
+	}, "SELECT "+sparse+", "+amendmentsOf+", org FROM events WHERE "+where, args...)
 	if err != nil {
 		return nil, err
 	}

@@ -1,0 +1,188 @@
+package sqlite
+
+import (
+	"context"
+	"database/sql"
+	"database/sql/driver"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+
+	"github.com/humanhours/humanhours-go"
+)
+
+// sparse are the columns of an event that a report needs, as humanhours.EventQuery has it. ofAmended follows them.
+const sparse = "id, occurred_at_ms, test, agent_id, task_type, outcome, model, currency, hours_saved_nano, cost_saved_nano, agent_cost_nano, net_saved_nano," +
+	" unpriced_model, baseline_source, cost_source, metadata"
+
+const sparseColumns = 16 + 1 // with ofAmended
+
+// ofAmended is amendmentsOf, which are looked for once and not at each event of an org without any, as most are. Its parameter is the org.
+const ofAmended = ", CASE WHEN EXISTS (SELECT 1 FROM amendments WHERE org = ?) THEN " + amendmentsOf + " END"
+
+// sparseRow takes a row apart that has come from the driver. Once a value is not what its column holds, it is bad.
+type sparseRow struct {
+	values []driver.Value
+	bad    bool
+}
+
+func (r *sparseRow) next() driver.Value {
+	v := r.values[0]
+	r.values = r.values[1:]
+	return v
+}
+
+func (r *sparseRow) text() string {
+	switch v := r.next().(type) {
+	case string:
+		return v
+	case []byte:
+		return string(v)
+	}
+	r.bad = true
+	return ""
+}
+
+func (r *sparseRow) number() int64 {
+	n, ok := r.next().(int64)
+	r.bad = r.bad || !ok
+	return n
+}
+
+// nullText and nullNumber are zero for NULL.
+func (r *sparseRow) nullText() string {
+	if r.values[0] == nil {
+		r.next()
+		return ""
+	}
+	return r.text()
+}
+
+func (r *sparseRow) nullNumber() sql.NullInt64 {
+	if r.values[0] == nil {
+		r.next()
+		return sql.NullInt64{}
+	}
+	return sql.NullInt64{Int64: r.number(), Valid: true}
+}
+
+// event fills in e, which has its org.
+func (r *sparseRow) event(e *humanhours.Event) error {
+	e.ID = r.text()
+	e.OccurredAt = instant(r.number())
+	e.Test = r.number() != 0
+	e.AgentID, e.TaskType, e.Outcome = r.text(), r.text(), humanhours.Outcome(r.text())
+	e.Model, e.Currency = r.nullText(), r.text()
+	e.HoursSaved, e.CostSaved = fromNano(r.number()), fromNano(r.number())
+	e.AgentCost, e.NetSaved = fromNullNano(r.nullNumber()), fromNano(r.number())
+	e.Cost.UnpricedModel = r.nullText()
+	e.Baseline.Source, e.Cost.Source = humanhours.BaselineSource(r.text()), humanhours.CostSource(r.text())
+	if metadata := r.nullText(); metadata != "" {
+		e.Metadata = json.RawMessage(metadata)
+	}
+	bodies := r.nullText()
+	if r.bad {
+		return fmt.Errorf("sqlite: event %s: a column has a value of another type", e.ID)
+	}
+	if bodies == "" {
+		return nil
+	}
+	var err error
+	if e.Amendments, err = humanhours.DecodeAmendments(e.Currency, []byte("["+bodies+"]")); err != nil {
+		return fmt.Errorf("sqlite: event %s: %w", e.ID, err)
+	}
+	return nil
+}
+
+// scanRow reads a row of sparse columns through package sql.
+func scanRow(scan scan, more ...any) (row [sparseColumns]driver.Value, err error) {
+	var values [sparseColumns]any
+	targets := make([]any, 0, len(values)+len(more))
+	for i := range values {
+		targets = append(targets, &values[i])
+	}
+	err = scan(append(targets, more...)...)
+	for i, value := range values {
+		row[i] = value
+	}
+	return row, err
+}
+
+// scanSparse reads such a row as an event; e has its org, or more does.
+func scanSparse(scan scan, e *humanhours.Event, more ...any) error {
+	row, err := scanRow(scan, more...)
+	if err != nil {
+		return err
+	}
+	r := sparseRow{values: row[:]}
+	return r.event(e)
+}
+
+// sparsePage is how many sparse events are read at a time.
+const sparsePage = 2048
+
+// readSparse appends the rows of a query of sparse columns. It goes to the driver itself: package sql needs as long to hand a row over as SQLite does to
+// find it. Rows are small beside the events that they become.
+func (s *Store) readSparse(ctx context.Context, rows [][sparseColumns]driver.Value, query string, args ...any) ([][sparseColumns]driver.Value, error) {
+	db, ok := (*sql.DB)(nil), false
+	if s.reads != nil {
+		db, ok = s.reads.on.(*sql.DB)
+	}
+	if !ok || s.closed.Load() || ctx.Err() != nil {
+		err := s.read(ctx, func(scan scan) error {
+			row, err := scanRow(scan)
+			rows = append(rows, row)
+			return err
+		}, query, args...)
+		return rows, err
+	}
+	conn, err := db.Conn(ctx)
+	if err == nil {
+		err = conn.Raw(func(c any) error {
+			named := make([]driver.NamedValue, len(args))
+			for i, value := range args {
+				value, err := driver.DefaultParameterConverter.ConvertValue(value)
+				if err != nil {
+					return err
+				}
+				named[i] = driver.NamedValue{Ordinal: i + 1, Value: value}
+			}
+			return eachRow(ctx, c, query, named, func(row []driver.Value) {
+				rows = append(rows, [sparseColumns]driver.Value(row))
+			})
+		})
+		err = errors.Join(err, conn.Close())
+	}
+	if ended := ctx.Err(); err != nil && ended != nil {
+		return nil, ended // SQLite only says that it was interrupted
+	}
+	if err != nil {
+		return nil, fmt.Errorf("sqlite: read %s: %w", s.name, err)
+	}
+	return rows, nil
+}
+
+// eachRow runs a query on a connection of the driver.
+func eachRow(ctx context.Context, conn any, query string, args []driver.NamedValue, each func([]driver.Value)) (err error) {
+	stmt, err := conn.(driver.ConnPrepareContext).PrepareContext(ctx, query)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, stmt.Close()) }()
+	rows, err := stmt.(driver.StmtQueryContext).QueryContext(ctx, args)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, rows.Close()) }()
+	row := make([]driver.Value, len(rows.Columns()))
+	for {
+		switch err := rows.Next(row); {
+		case errors.Is(err, io.EOF):
+			return nil
+		case err != nil:
+			return err
+		}
+		each(row)
+	}
+}
