@@ -12,7 +12,10 @@ import (
 	"github.com/humanhours/humanhours-go/internal/gather"
 )
 
-var _ humanhours.Store = (*Group)(nil)
+var (
+	_ humanhours.Store    = (*Group)(nil)
+	_ humanhours.Reporter = (*Group)(nil)
+)
 
 // ErrClosed is what Append answers after Close.
 var ErrClosed = errors.New("store: the group commit is closed")
@@ -134,6 +137,24 @@ func (g *Group) Usage(ctx context.Context, org string, month humanhours.Month) (
 func (g *Group) Amend(ctx context.Context, q humanhours.AmendQuery) (humanhours.Amended, error) {
 	return g.inner.Amend(ctx, q)
 }
+
+// Rollups implements humanhours.Reporter, if the inner store does.
+func (g *Group) Rollups(ctx context.Context, q humanhours.RollupQuery) iter.Seq2[humanhours.Rollup, error] {
+	if r, ok := g.inner.(humanhours.Reporter); ok {
+		return r.Rollups(ctx, q)
+	}
+	return func(yield func(humanhours.Rollup, error) bool) { yield(humanhours.Rollup{}, errNoSums) }
+}
+
+// Rebuild implements humanhours.Reporter, likewise.
+func (g *Group) Rebuild(ctx context.Context, org string) error {
+	if r, ok := g.inner.(humanhours.Reporter); ok {
+		return r.Rebuild(ctx, org)
+	}
+	return errNoSums
+}
+
+var errNoSums = fmt.Errorf("store: the store keeps no sums: %w", errors.ErrUnsupported)
 
 // Agents implements humanhours.Store.
 func (g *Group) Agents(ctx context.Context, org string, test bool) ([]humanhours.AgentSeen, error) {

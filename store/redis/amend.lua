@@ -19,6 +19,7 @@ local added = struct.pack('>I3I2', #ARGV[1] + #ARGV[3], #ARGV[1]) .. ARGV[1] .. 
 redis.call('APPEND', base .. ':v:' .. chunk, added)
 redis.call('HSET', base .. ':m', 'v', string.format('%.0f', all + 1), 'v' .. chunk, string.format('%.0f', size + #added))
 if ARGV[8] ~= '' then redis.call('APPEND', base .. ':s:' .. ARGV[7], ARGV[8]) end
+redis.call('HINCRBY', base .. ':s', 'v', 1)
 if ARGV[9] then
   redis.call('SETRANGE', base .. ':e:' .. chunk, at, ARGV[10])
   body = ARGV[10]

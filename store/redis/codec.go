@@ -427,7 +427,9 @@ func without(object []byte, names ...string) ([]byte, error) {
 }
 
 // decode returns the event of a record.
-func (c *codec) decode(org string, r record) (humanhours.Event, error) { return c.decodeBy(humanhours.DecodeStored, org, r) }
+func (c *codec) decode(org string, r record) (humanhours.Event, error) {
+	return c.decodeBy(humanhours.DecodeStored, org, r)
+}
 
 // decodeBy is decode for a way to decode.
 func (c *codec) decodeBy(by func(string, []byte) (humanhours.Event, error), org string, r record) (humanhours.Event, error) {

@@ -76,49 +76,77 @@ func (s *Store) logs(ctx context.Context, org string, hours rollup.Span) iter.Se
 
 // weeks are those of which there are sums. Where events are without, because an older release has stored them, the sums are made first.
 func (s *Store) weeks(ctx context.Context, org string) ([]int64, error) {
-	weeks, without, err := s.summed(ctx, org)
-	if err != nil || without == 0 {
-		return weeks, err
+	of, err := s.summed(ctx, org)
+	if err != nil || of.complete() {
+		return of.weeks, err
 	}
 	if err := s.Rebuild(ctx, org); err != nil {
 		return nil, err
 	}
-	weeks, without, err = s.summed(ctx, org)
-	if err == nil && without != 0 {
+	of, err = s.summed(ctx, org)
+	if err == nil && !of.complete() {
 		err = fmt.Errorf("redis: an older release is storing events, without sums: %w", errors.ErrUnsupported)
 	}
-	return weeks, err
+	return of.weeks, err
 }
 
-// summed calls sums.lua for an org. without is how many events have no sums.
-func (s *Store) summed(ctx context.Context, org string) (weeks []int64, without int64, err error) {
+// summed is what there are sums of.
+type summed struct {
+	weeks      []int64
+	events     int64 // that have none
+	amendments int64 // likewise
+}
+
+func (s *summed) complete() bool { return s.events == 0 && s.amendments == 0 }
+
+// amendmentsField of the hash of what has sums counts amendments; againField and a week, how often its log was written anew.
+const (
+	amendmentsField = "v"
+	againField      = "g"
+)
+
+// summed calls sums.lua for an org.
+func (s *Store) summed(ctx context.Context, org string) (of summed, err error) {
 	answer, err := s.sumsCall(ctx, s.scripts.sums, org)
 	if err != nil {
-		return nil, 0, err
+		return of, err
 	}
 	parts, _ := answer.([]any)
-	if len(parts) != 2 {
-		return nil, 0, errAnswer
+	if len(parts) != 3 {
+		return of, errAnswer
 	}
-	events, counted := parts[0].(int64)
-	pairs, err := texts(parts[1])
-	if err != nil || !counted || len(pairs)%2 != 0 {
-		return nil, 0, errAnswer
+	var counted bool
+	of.events, counted = parts[0].(int64)
+	amendments, err := text(parts[1])
+	pairs, err2 := texts(parts[2])
+	if err = errors.Join(err, err2); err != nil || !counted || len(pairs)%2 != 0 {
+		return of, errAnswer
+	}
+	if of.amendments, err = strconv.ParseInt(amendments, 10, 64); err != nil {
+		return of, errCorrupt
 	}
 	for i := 0; i < len(pairs); i += 2 {
-		if strings.HasPrefix(pairs[i], "g") {
+		field := pairs[i]
+		if strings.HasPrefix(field, againField) {
 			continue
 		}
-		week, err := strconv.ParseInt(pairs[i], 10, 64)
-		n, err2 := strconv.ParseInt(pairs[i+1], 10, 64)
-		if err = errors.Join(err, err2); err != nil {
-			return nil, 0, errCorrupt
+		n, err := strconv.ParseInt(pairs[i+1], 10, 64)
+		if err != nil {
+			return of, errCorrupt
 		}
-		weeks = append(weeks, week)
-		events -= n
+		if field == amendmentsField {
+			of.amendments -= n
+			continue
+		}
+		week, err := strconv.ParseInt(field, 10, 64)
+		if err != nil {
+			return of, errCorrupt
+		}
+		of.weeks = append(of.weeks, week)
+		of.events -= n
 	}
-	slices.Sort(weeks)
-	return weeks, events, nil
+	slices.Sort(of.weeks)
+	return of, nil
 }
 
 func (s *Store) sumsCall(ctx context.Context, script *goredis.Script, org string, args ...any) (any, error) {
@@ -191,16 +219,16 @@ func (s *Store) merge(ctx context.Context, org string, week int64) error {
 
 // Rebuild implements humanhours.Reporter. Appends go on meanwhile.
 func (s *Store) Rebuild(ctx context.Context, org string) error {
-	weeks, _, err := s.summed(ctx, org)
+	of, err := s.summed(ctx, org)
 	if err != nil {
 		return err
 	}
 	found := make(map[int64]bool)
-	for _, week := range weeks {
+	for _, week := range of.weeks {
 		found[week] = true
 	}
 	err = s.client.do(ctx, func(ctx context.Context, c goredis.UniversalClient) error {
-		list, err := c.ZRangeWithScores(ctx, s.base(org)+":of", 0, -1).Result()
+		list, err := c.ZRangeByScoreWithScores(ctx, s.base(org)+":of", &goredis.ZRangeBy{Min: "-inf", Max: "+inf"}).Result()
 		if err = errors.Join(err, ctx.Err()); err != nil {
 			return err
 		}
@@ -216,6 +244,13 @@ func (s *Store) Rebuild(ctx context.Context, org string) error {
 		if err := s.sumUp(ctx, org, week); err != nil {
 			return err
 		}
+	}
+	if of.amendments == 0 {
+		return nil
+	}
+	// Those that there were are in the sums now. If this is counted twice, the sums are made anew once more, and it is taken off.
+	if err := s.client.client.HIncrBy(ctx, s.base(org)+sumsKey, amendmentsField, of.amendments).Err(); err != nil {
+		return fmt.Errorf("redis: rebuild the sums: %w", explain(err))
 	}
 	return nil
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/binary"
 	"fmt"
+	"iter"
 	"maps"
 	"slices"
 	"strconv"
@@ -20,6 +21,7 @@ import (
 	"github.com/humanhours/humanhours-go"
 	"github.com/humanhours/humanhours-go/internal/redistest"
 	"github.com/humanhours/humanhours-go/store/redis"
+	"github.com/humanhours/humanhours-go/store/rollup"
 	"github.com/humanhours/humanhours-go/store/storetest"
 )
 
@@ -184,6 +186,7 @@ func audit(t *testing.T, store *redis.Store, org string, answered map[string]hum
 		require.Equal(t, len(byID), n, "events of %s", org)
 	}
 	requireAgents(t, store, org, slices.Collect(maps.Values(answered)))
+	requireSums(t, store, org, slices.Collect(maps.Values(answered)))
 	used, err := store.Usage(ctx, org, humanhours.MonthOf(storetest.Event(org, 0).ReceivedAt))
 	require.NoError(t, err)
 	require.EqualValues(t, len(byID), used, "usage of %s", org)
@@ -232,6 +235,40 @@ func requireAgents(t *testing.T, store *redis.Store, org string, events []humanh
 	}
 }
 
+// requireSums proves that the sums of an org are those of its events, none of which is amended.
+func requireSums(t *testing.T, store *redis.Store, org string, events []humanhours.Event) {
+	t.Helper()
+	sums := func(rollups iter.Seq2[humanhours.Rollup, error]) map[string]string {
+		type sum struct {
+			events      int64
+			hours, cost humanhours.Sum
+		}
+		all := make(map[string]*sum)
+		for r, err := range rollups {
+			require.NoError(t, err)
+			at := fmt.Sprint(r.Hour, r.Agent, r.Test)
+			if all[at] == nil {
+				all[at] = &sum{}
+			}
+			all[at].events += r.Events
+			all[at].hours.AddSum(&r.HoursSaved)
+			all[at].cost.AddSum(&r.CostSaved)
+		}
+		texts := make(map[string]string)
+		for at, s := range all {
+			texts[at] = fmt.Sprint(s.events, s.hours.Decimal(), s.cost.Decimal())
+		}
+		return texts
+	}
+	require.Equal(t, sums(func(yield func(humanhours.Rollup, error) bool) {
+		for i := range events {
+			if !yield(events[i].Rollup(), nil) {
+				return
+			}
+		}
+	}), sums(store.Rollups(t.Context(), humanhours.RollupQuery{Org: org, By: humanhours.ByAgent})), "sums of %s", org)
+}
+
 // rawKeys returns the names of all keys that begin with a text.
 func rawKeys(t *testing.T, raw goredis.UniversalClient, begin string) []string {
 	t.Helper()
@@ -260,7 +297,7 @@ func auditRaw(t *testing.T, raw goredis.UniversalClient, prefix, org string, eve
 	ctx := t.Context()
 	base := prefix + "{" + org + "}"
 	chunks, places, amended := make(map[string]string), make(map[string]bool), make(map[string]string)
-	claims := 0
+	claims, inSums, summed := 0, int64(0), make(map[string]int64)
 	var bucketNames []string
 	hash := func(name string) map[string]string {
 		got, err := raw.HGetAll(ctx, name).Result()
@@ -293,16 +330,30 @@ func auditRaw(t *testing.T, raw goredis.UniversalClient, prefix, org string, eve
 			claims += len(hash(name))
 		case strings.HasPrefix(rest, ":v:"):
 			amended[rest[3:]] = strconv.FormatInt(raw.StrLen(ctx, name).Val(), 10)
+		case strings.HasPrefix(rest, ":s:"):
+			log, err := raw.Get(ctx, name).Result()
+			require.NoError(t, err)
+			counted, agree, err := rollup.Count([]byte(log))
+			require.NoError(t, err)
+			require.True(t, agree, "the sums in %s", name)
+			summed[rest[3:]] = counted
+			inSums += counted
 		case strings.HasPrefix(rest, ":w:"):
 			left, err := raw.PTTL(ctx, name).Result()
 			require.NoError(t, err)
 			require.Positive(t, left, "%s is kept for ever", name)
-		case slices.Contains([]string{":i", ":m", ":u", ":o", ":h", ":of", ":ot", ":rf", ":rt"}, rest):
+		case slices.Contains([]string{":i", ":m", ":s", ":u", ":o", ":h", ":of", ":ot", ":rf", ":rt"}, rest):
 		default:
 			require.Fail(t, "unknown key", name)
 		}
 	}
 	require.Len(t, places, events, "records of %s", org)
+	require.EqualValues(t, events, inSums, "events in the sums of %s", org)
+	for week, counted := range hash(base + ":s") {
+		if week != "v" && !strings.HasPrefix(week, "g") {
+			require.Equal(t, strconv.FormatInt(summed[week], 10), counted, "events in the sums of week %s of %s", week, org)
+		}
+	}
 	index := hash(base + ":i")
 	require.Len(t, index, events, "index of %s", org)
 	for _, place := range index {

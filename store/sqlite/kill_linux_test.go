@@ -297,6 +297,7 @@ func checkAnswers(t *testing.T, path string, answered map[int]string) int {
 			t.Errorf("entry %d was answered with event %s, and %q is stored", i, id, stored[i])
 		}
 	}
+	requireSums(t, s, "acme")
 	if n := used(t, s, last); n != int64(len(stored)) {
 		t.Errorf("%d events are counted, %d are stored", n, len(stored))
 	}

@@ -1,4 +1,4 @@
-// Package storetest proves that an adapter keeps the contracts of package humanhours: Store, OrgStore, KeyStore and
+// Package storetest proves that an adapter keeps the contracts of package humanhours: Store, with Reporter where it is one, OrgStore, KeyStore and
 // Limiter. Each case proves one sentence of the comment on the interface and prints that sentence when it fails.
 //
 // An adapter's own test file needs little more than this:
