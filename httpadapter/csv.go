@@ -4,10 +4,12 @@ import (
 	"net/http"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/shopspring/decimal"
 
 	"github.com/humanhours/humanhours-go"
+	"github.com/humanhours/humanhours-go/internal/instant"
 )
 
 // inert makes a cell of text that a spreadsheet would run as a formula into one that it shows. A spreadsheet of another place splits lines at semicolons or
@@ -33,56 +35,107 @@ func inert(text string) string {
 	return b.String()
 }
 
-// appendCSV appends a line as RFC 4180 has it. Package csv would end lines like this too, but then drop every carriage return of a text.
-func appendCSV(dst []byte, cells []string) []byte {
-	for i, cell := range cells {
-		if i > 0 {
-			dst = append(dst, ',')
-		}
-		if !strings.ContainsAny(cell, "\",;\r\n\t ") {
-			dst = append(dst, cell...)
-			continue
-		}
-		dst = append(append(append(dst, '"'), strings.ReplaceAll(cell, `"`, `""`)...), '"')
-	}
-	return append(dst, "\r\n"...)
+// csvLines are lines as RFC 4180 has them. Package csv would end lines like this too, but then drop every carriage return of a text.
+type csvLines struct {
+	text []byte
+	open bool // a line, with a cell
 }
 
-// reportCSV is a report as RFC 4180 has it: a header, and a line for each row.
-func reportCSV(r *humanhours.Report) []byte {
-	var record []string
-	for _, d := range r.GroupBy {
-		record = append(record, inert(string(d)))
+func (l *csvLines) next() {
+	if l.open {
+		l.text = append(l.text, ',')
 	}
-	record = append(record, "currency", "events")
+	l.open = true
+}
+
+// cell appends a text of ours.
+func (l *csvLines) cell(text string) {
+	l.next()
+	if !strings.ContainsAny(text, "\",;\r\n\t ") {
+		l.text = append(l.text, text...)
+		return
+	}
+	l.text = append(append(append(l.text, '"'), strings.ReplaceAll(text, `"`, `""`)...), '"')
+}
+
+// inert appends a text of somebody else's.
+func (l *csvLines) inert(text string) { l.cell(inert(text)) }
+
+func (l *csvLines) number(d decimal.Decimal) {
+	l.next()
+	l.text = humanhours.AppendDecimal(l.text, d)
+}
+
+// nullNumber is empty where there is none, as nullInteger is.
+func (l *csvLines) nullNumber(d decimal.NullDecimal) {
+	if !d.Valid {
+		l.next()
+		return
+	}
+	l.number(d.Decimal)
+}
+
+func (l *csvLines) integer(n int64) {
+	l.next()
+	l.text = strconv.AppendInt(l.text, n, 10)
+}
+
+func (l *csvLines) nullInteger(n humanhours.NullInt64) {
+	if !n.Valid {
+		l.next()
+		return
+	}
+	l.integer(n.Int64)
+}
+
+func (l *csvLines) flag(set bool) {
+	l.next()
+	l.text = strconv.AppendBool(l.text, set)
+}
+
+func (l *csvLines) instant(t time.Time) {
+	l.next()
+	l.text = instant.Append(l.text, t.UnixMilli())
+}
+
+func (l *csvLines) end() {
+	l.text, l.open = append(l.text, "\r\n"...), false
+}
+
+// reportCSV is a report: a header, and a line for each row.
+func reportCSV(r *humanhours.Report) []byte {
+	var lines csvLines
+	for _, d := range r.GroupBy {
+		lines.inert(string(d))
+	}
+	lines.cell("currency")
+	lines.cell("events")
 	columns := &humanhours.ReportSums{}
 	if r.Range {
 		columns.Conservative, columns.Optimistic = &humanhours.Savings{}, &humanhours.Savings{}
 	}
 	for _, sum := range amounts(columns) {
-		record = append(record, sum.name)
+		lines.cell(sum.name)
 	}
-	lines := appendCSV(nil, record)
+	lines.end()
 	for i := range r.Rows {
 		row := &r.Rows[i]
-		record = record[:0]
 		for _, v := range row.Values {
 			if v.Kind == humanhours.TextValue {
-				record = append(record, inert(v.Text))
+				lines.inert(v.Text)
 			} else {
-				record = append(record, v.Text)
+				lines.cell(v.Text)
 			}
 		}
-		record = append(record, inert(row.Currency), strconv.FormatInt(row.Events, 10))
+		lines.inert(row.Currency)
+		lines.integer(row.Events)
 		for _, sum := range amounts(&row.ReportSums) {
-			record = append(record, plainNumber(sum.value))
+			lines.number(sum.value)
 		}
-		lines = appendCSV(lines, record)
+		lines.end()
 	}
-	return lines
+	return lines.text
 }
-
-func plainNumber(d decimal.Decimal) string { return string(humanhours.AppendDecimal(nil, d)) }
 
 func csvReply(file string, body []byte) reply {
 	return reply{status: http.StatusOK, contentType: csvType, file: file, body: body}

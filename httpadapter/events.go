@@ -9,8 +9,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/shopspring/decimal"
-
 	"github.com/humanhours/humanhours-go"
 )
 
@@ -126,42 +124,52 @@ func (a *API) export(ctx context.Context, req request) (reply, error) {
 		return reply{}, p.err
 	}
 	return reply{status: http.StatusOK, contentType: csvType, file: "events.csv", stream: func(to io.Writer) error {
-		line := appendCSV(nil, exportColumns)
-		if _, err := to.Write(line); err != nil {
-			return err
+		var lines csvLines
+		for _, name := range exportColumns {
+			lines.cell(name)
 		}
-		record := make([]string, 0, len(exportColumns))
+		lines.end()
 		for event, err := range a.tracker.Export(ctx, req.caller, q) {
 			if err != nil {
 				return err
 			}
-			line = appendCSV(line[:0], appendRecord(record[:0], &event))
-			if _, err := to.Write(line); err != nil {
+			lines.event(&event)
+			if _, err := to.Write(lines.text); err != nil {
 				return err
 			}
+			lines.text = lines.text[:0]
 		}
-		return nil
+		_, err := to.Write(lines.text) // the header, if there are no events
+		return err
 	}}, nil
 }
 
-// appendRecord appends the cells of an event, in the order of exportColumns.
-func appendRecord(dst []string, e *humanhours.Event) []string {
-	number := func(d decimal.NullDecimal) string {
-		if !d.Valid {
-			return ""
-		}
-		return plainNumber(d.Decimal)
-	}
-	whole := func(n humanhours.NullInt64) string {
-		if !n.Valid {
-			return ""
-		}
-		return strconv.FormatInt(n.Int64, 10)
-	}
-	return append(dst,
-		inert(e.ID), instantJSON(e.OccurredAt), instantJSON(e.ReceivedAt), strconv.FormatBool(e.Test), inert(e.AgentID), inert(e.TaskType),
-		string(e.Outcome), strconv.FormatBool(e.Credited), inert(e.Model), whole(e.TokensIn), whole(e.TokensOut),
-		number(e.AgentDuration), plainNumber(e.Baseline.Minutes), string(e.Baseline.Source), plainNumber(e.HourlyRate.Amount), string(e.HourlyRate.Source),
-		e.Currency, plainNumber(e.HoursSaved), plainNumber(e.CostSaved), number(e.AgentCost), string(e.Cost.Source), string(e.Cost.Precision),
-		string(e.Cost.Unpriced), plainNumber(e.NetSaved), inert(string(e.Metadata)))
+// event appends the line of an event, in the order of exportColumns.
+func (l *csvLines) event(e *humanhours.Event) {
+	l.inert(e.ID)
+	l.instant(e.OccurredAt)
+	l.instant(e.ReceivedAt)
+	l.flag(e.Test)
+	l.inert(e.AgentID)
+	l.inert(e.TaskType)
+	l.cell(string(e.Outcome))
+	l.flag(e.Credited)
+	l.inert(e.Model)
+	l.nullInteger(e.TokensIn)
+	l.nullInteger(e.TokensOut)
+	l.nullNumber(e.AgentDuration)
+	l.number(e.Baseline.Minutes)
+	l.cell(string(e.Baseline.Source))
+	l.number(e.HourlyRate.Amount)
+	l.cell(string(e.HourlyRate.Source))
+	l.cell(e.Currency)
+	l.number(e.HoursSaved)
+	l.number(e.CostSaved)
+	l.nullNumber(e.AgentCost)
+	l.cell(string(e.Cost.Source))
+	l.cell(string(e.Cost.Precision))
+	l.cell(string(e.Cost.Unpriced))
+	l.number(e.NetSaved)
+	l.inert(string(e.Metadata))
+	l.end()
 }
