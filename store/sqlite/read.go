@@ -153,11 +153,12 @@ func (s *Store) wholePages() pages {
 	events := make([]humanhours.Event, 0, page)
 	return func(ctx context.Context, query string, args ...any) (int, func(int) (humanhours.Event, error), error) {
 		events = events[:0]
-		err := s.read(ctx, func(scan scan) error {
+		add := func(scan scan) error {
 			event, err := scanAmended(scan)
 			events = append(events, event)
 			return err
-		}, query, args...)
+		}
+		err := s.readRows(ctx, func(row []driver.Value) error { return add(assigned(row)) }, add, query, args...)
 		return len(events), func(i int) (humanhours.Event, error) { return events[i], nil }, err
 	}
 }

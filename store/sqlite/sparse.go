@@ -122,20 +122,28 @@ func scanSparse(scan scan, e *humanhours.Event, more ...any) error {
 // sparsePage is how many sparse events are read at a time.
 const sparsePage = 2048
 
-// readSparse appends the rows of a query of sparse columns. It goes to the driver itself: package sql needs as long to hand a row over as SQLite does to
-// find it. Rows are small beside the events that they become.
+// readSparse appends the rows of a query of sparse columns. They are small beside the events that they become.
 func (s *Store) readSparse(ctx context.Context, rows [][sparseColumns]driver.Value, query string, args ...any) ([][sparseColumns]driver.Value, error) {
+	err := s.readRows(ctx, func(row []driver.Value) error {
+		rows = append(rows, [sparseColumns]driver.Value(row))
+		return nil
+	}, func(scan scan) error {
+		row, err := scanRow(scan)
+		rows = append(rows, row)
+		return err
+	}, query, args...)
+	return rows, err
+}
+
+// readRows runs a query beside the writer and calls each for every row, as the driver has it: package sql needs as long to hand a row over as SQLite does
+// to find it. Where there is one connection only, it calls scanned instead.
+func (s *Store) readRows(ctx context.Context, each func([]driver.Value) error, scanned func(scan) error, query string, args ...any) error {
 	db, ok := (*sql.DB)(nil), false
 	if s.reads != nil {
 		db, ok = s.reads.on.(*sql.DB)
 	}
 	if !ok || s.closed.Load() || ctx.Err() != nil {
-		err := s.read(ctx, func(scan scan) error {
-			row, err := scanRow(scan)
-			rows = append(rows, row)
-			return err
-		}, query, args...)
-		return rows, err
+		return s.read(ctx, scanned, query, args...)
 	}
 	conn, err := db.Conn(ctx)
 	if err == nil {
@@ -148,23 +156,21 @@ func (s *Store) readSparse(ctx context.Context, rows [][sparseColumns]driver.Val
 				}
 				named[i] = driver.NamedValue{Ordinal: i + 1, Value: value}
 			}
-			return eachRow(ctx, c, query, named, func(row []driver.Value) {
-				rows = append(rows, [sparseColumns]driver.Value(row))
-			})
+			return eachRow(ctx, c, query, named, each)
 		})
 		err = errors.Join(err, conn.Close())
 	}
 	if ended := ctx.Err(); err != nil && ended != nil {
-		return nil, ended // SQLite only says that it was interrupted
+		return ended // SQLite only says that it was interrupted
 	}
 	if err != nil {
-		return nil, fmt.Errorf("sqlite: read %s: %w", s.name, err)
+		return fmt.Errorf("sqlite: read %s: %w", s.name, err)
 	}
-	return rows, nil
+	return nil
 }
 
 // eachRow runs a query on a connection of the driver.
-func eachRow(ctx context.Context, conn any, query string, args []driver.NamedValue, each func([]driver.Value)) (err error) {
+func eachRow(ctx context.Context, conn any, query string, args []driver.NamedValue, each func([]driver.Value) error) (err error) {
 	stmt, err := conn.(driver.ConnPrepareContext).PrepareContext(ctx, query)
 	if err != nil {
 		return err
@@ -183,6 +189,66 @@ func eachRow(ctx context.Context, conn any, query string, args []driver.NamedVal
 		case err != nil:
 			return err
 		}
-		each(row)
+		if err := each(row); err != nil {
+			return err
+		}
 	}
+}
+
+// assigned is the Scan of a row of the driver, for what the columns of events are scanned into.
+func assigned(row []driver.Value) scan {
+	return func(dest ...any) error {
+		for i, to := range dest {
+			if !assign(to, row[i]) {
+				return fmt.Errorf("sqlite: column %d: a value of type %T where %T is wanted", i, row[i], to)
+			}
+		}
+		return nil
+	}
+}
+
+func assign(to any, value driver.Value) bool {
+	switch to := to.(type) {
+	case *sql.NullString:
+		*to = sql.NullString{}
+		return value == nil || assign(&to.String, value) && assign(&to.Valid, int64(1))
+	case *sql.NullInt64:
+		*to = sql.NullInt64{}
+		return value == nil || assign(&to.Int64, value) && assign(&to.Valid, int64(1))
+	case *string:
+		return assignText(to, value)
+	case *humanhours.Outcome:
+		return assignText(to, value)
+	case *humanhours.BaselineSource:
+		return assignText(to, value)
+	case *humanhours.RateSource:
+		return assignText(to, value)
+	case *humanhours.CostSource:
+		return assignText(to, value)
+	case *int64:
+		n, ok := value.(int64)
+		*to = n
+		return ok
+	case *int32:
+		n, ok := value.(int64)
+		*to = int32(n)
+		return ok && int64(*to) == n
+	case *bool:
+		n, ok := value.(int64)
+		*to = n != 0
+		return ok
+	}
+	return false
+}
+
+func assignText[T ~string](to *T, value driver.Value) bool {
+	switch value := value.(type) {
+	case string:
+		*to = T(value)
+		return true
+	case []byte:
+		*to = T(value)
+		return true
+	}
+	return false
 }
