@@ -3,9 +3,9 @@ package humanhours
 import (
 	"context"
 	"maps"
+	"math"
 	"slices"
 	"strconv"
-	"strings"
 	"time"
 
 	"github.com/shopspring/decimal"
@@ -20,24 +20,14 @@ type AgentEntry struct {
 	Rate        HourlyRate          // in force, in Currency
 	Currency    string              // of the org
 	First, Last time.Time           // when the first and the last of its events occurred; zero: it has none
-	Recent      []AgentTotals       // of the events of the last AgentRecent, by currency
+	Recent      []ReportSums        // of the events of the last AgentRecent, by currency; without a range
 }
 
 // AgentRecent is the time that AgentEntry.Recent looks back.
 const AgentRecent = 30 * 24 * time.Hour
 
-// AgentTotals are sums of events in one currency. They are exact.
-type AgentTotals struct {
-	Currency  string
-	Events    int64
-	Hours     decimal.Decimal // hours_saved
-	Cost      decimal.Decimal // cost_saved
-	AgentCost decimal.Decimal // of the events that have one
-	Net       decimal.Decimal // net_saved; may be negative
-}
-
 // Agents returns the agents of the caller's org, ordered by id: those that live events name, or with test those that test events name,
-// and those that have settings. It reads the org's events of the last 30 days.
+// and those that have settings.
 func (t *Tracker) Agents(ctx context.Context, c Caller, test bool) ([]AgentEntry, error) {
 	org, err := t.org(ctx, c)
 	if err != nil {
@@ -60,23 +50,19 @@ func (t *Tracker) Agents(ctx context.Context, c Caller, test bool) ([]AgentEntry
 		}
 	}
 	now := t.now()
-	q := EventQuery{Org: org.ID, From: now.Add(-AgentRecent).Add(time.Millisecond), To: now.Add(time.Millisecond)}
-	for event, err := range t.store.Events(ctx, q) {
-		if err != nil {
-			return nil, unread("the store", err)
+	q := ReportQuery{From: now.Add(-AgentRecent).Add(time.Millisecond), To: now.Add(time.Millisecond), GroupBy: []Dimension{ByAgent}, Test: test}
+	sums, err := t.addUp(ctx, q, math.MaxInt/2, &org.Org)
+	if err != nil {
+		return nil, err
+	}
+	for _, row := range sums.report().Rows { // in the order of currencies
+		if entry := byID[row.Values[0].Text]; entry != nil { // nil: its first event came since
+			entry.Recent = append(entry.Recent, row.ReportSums)
 		}
-		entry := byID[event.AgentID]
-		if event.Test != test || event.Voided() || entry == nil { // nil: its first event came since
-			continue
-		}
-		event = event.Current()
-		entry.add(&event)
 	}
 	list := make([]AgentEntry, 0, len(byID))
 	for _, id := range slices.Sorted(maps.Keys(byID)) {
-		entry := byID[id]
-		slices.SortFunc(entry.Recent, func(a, b AgentTotals) int { return strings.Compare(a.Currency, b.Currency) })
-		list = append(list, *entry)
+		list = append(list, *byID[id])
 	}
 	return list, nil
 }
@@ -86,18 +72,6 @@ func (o *Org) agent(id string) AgentEntry {
 	return AgentEntry{
 		ID: id, Version: o.Version, DisplayName: set.DisplayName, HourlyRate: set.HourlyRate, Rate: o.resolveRate(id), Currency: o.currency(),
 	}
-}
-
-func (a *AgentEntry) add(e *Event) {
-	i := slices.IndexFunc(a.Recent, func(s AgentTotals) bool { return s.Currency == e.Currency })
-	if i < 0 {
-		i = len(a.Recent)
-		a.Recent = append(a.Recent, AgentTotals{Currency: e.Currency})
-	}
-	sum := &a.Recent[i]
-	sum.Events++
-	sum.Hours, sum.Cost, sum.Net = sum.Hours.Add(e.HoursSaved), sum.Cost.Add(e.CostSaved), sum.Net.Add(e.NetSaved)
-	sum.AgentCost = sum.AgentCost.Add(e.AgentCost.Decimal)
 }
 
 // MaxAgents is for how many agents an org can have settings.

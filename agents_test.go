@@ -74,8 +74,8 @@ func TestAgents(t *testing.T) {
 		hours, cost, net = hours.Add(e.HoursSaved), cost.Add(e.CostSaved), net.Add(e.NetSaved)
 	}
 	assert.Equal(t, []string{hours.String(), cost.String(), "7.000000001", net.String()},
-		[]string{euros.Hours.String(), euros.Cost.String(), euros.AgentCost.String(), euros.Net.String()})
-	assert.True(t, euros.Net.Equal(euros.Cost.Sub(euros.AgentCost)))
+		[]string{euros.HoursSaved.String(), euros.CostSaved.String(), euros.AgentCost.String(), euros.NetSaved.String()})
+	assert.True(t, euros.NetSaved.Equal(euros.CostSaved.Sub(euros.AgentCost)))
 	assert.Empty(t, agents["old"].Recent)
 	assert.EqualValues(t, 1, agents["edge"].Recent[0].Events)
 	assert.Equal(t, humanhours.HourlyRate{Amount: dec("90"), Source: humanhours.RateOrg}, agents["edge"].Rate)

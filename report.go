@@ -316,25 +316,26 @@ func (t *Tracker) report(ctx context.Context, c Caller, q ReportQuery, most int)
 	}
 	r, err := t.addUp(ctx, q, most, &org.Org)
 	if err != nil {
-		var e *Error
-		if errors.As(err, &e) {
-			return Report{}, err
-		}
-		return Report{}, unread("the store", err)
+		return Report{}, err
 	}
 	return r.report(), nil
 }
 
-// addUp adds up the sums that the store keeps, if it does and they can answer q, or else the events.
+// addUp adds up the sums that the store keeps, if it does and they can answer q, or else the events. Its error is an *Error.
 func (t *Tracker) addUp(ctx context.Context, q ReportQuery, most int, org *Org) (*reporter, error) {
+	r, err := newReporter(q, most, org), errors.ErrUnsupported
 	if by, ok := q.rollupDimension(); ok && t.sums != nil {
-		r := newReporter(q, most, org)
-		if err := r.addRollups(ctx, t.sums, by); !unsupported(err) {
-			return r, err
-		}
+		err = r.addRollups(ctx, t.sums, by)
 	}
-	r := newReporter(q, most, org)
-	return r, r.addEvents(ctx, t.store)
+	if errors.Is(err, errors.ErrUnsupported) {
+		r = newReporter(q, most, org)
+		err = r.addEvents(ctx, t.store)
+	}
+	var e *Error
+	if err != nil && !errors.As(err, &e) {
+		err = unread("the store", err)
+	}
+	return r, err
 }
 
 // category is that of a task type as the org's catalogue has it now; empty if it has none.

@@ -2,7 +2,6 @@ package humanhours
 
 import (
 	"context"
-	"errors"
 	"iter"
 	"slices"
 	"time"
@@ -262,6 +261,3 @@ func (c *calendar) parts(hour int64, from, to time.Time) [][2]time.Time {
 	}
 	return parts
 }
-
-// unsupported reports whether a Reporter has no sums after all.
-func unsupported(err error) bool { return errors.Is(err, errors.ErrUnsupported) }

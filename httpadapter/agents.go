@@ -12,25 +12,15 @@ import (
 
 // agentJSON is one row of GET /v1/agents, and without its last three fields the answer of a PATCH.
 type agentJSON struct {
-	ID                 string          `json:"agent_id"`
-	DisplayName        string          `json:"display_name,omitempty"`
-	HourlyRate         json.RawMessage `json:"hourly_rate"` // as the org has set it for this agent; null: not set
-	ResolvedRate       json.RawMessage `json:"resolved_hourly_rate"`
-	ResolvedRateSource string          `json:"resolved_hourly_rate_source"`
-	Currency           string          `json:"currency"` // of the rates
-	First              string          `json:"first_event_at,omitempty"`
-	Last               string          `json:"last_event_at,omitempty"`
-	Recent             []totalsJSON    `json:"last_30_days,omitempty"` // by currency
-}
-
-// totalsJSON are sums of events in one currency.
-type totalsJSON struct {
-	Currency  string          `json:"currency"`
-	Events    int64           `json:"events"`
-	Hours     json.RawMessage `json:"hours_saved"`
-	Cost      json.RawMessage `json:"cost_saved"`
-	AgentCost json.RawMessage `json:"agent_cost"`
-	Net       json.RawMessage `json:"net_saved"`
+	ID                 string            `json:"agent_id"`
+	DisplayName        string            `json:"display_name,omitempty"`
+	HourlyRate         json.RawMessage   `json:"hourly_rate"` // as the org has set it for this agent; null: not set
+	ResolvedRate       json.RawMessage   `json:"resolved_hourly_rate"`
+	ResolvedRateSource string            `json:"resolved_hourly_rate_source"`
+	Currency           string            `json:"currency"` // of the rates
+	First              string            `json:"first_event_at,omitempty"`
+	Last               string            `json:"last_event_at,omitempty"`
+	Recent             []json.RawMessage `json:"last_30_days,omitempty"` // sums by currency, as reports have them
 }
 
 func newAgentJSON(e *humanhours.AgentEntry) agentJSON {
@@ -39,11 +29,8 @@ func newAgentJSON(e *humanhours.AgentEntry) agentJSON {
 		ResolvedRate: numberJSON(decimal.NewNullDecimal(e.Rate.Amount)), ResolvedRateSource: string(e.Rate.Source),
 		First: instantJSON(e.First), Last: instantJSON(e.Last),
 	}
-	sum := func(d decimal.Decimal) json.RawMessage { return humanhours.AppendDecimal(nil, d) }
-	for _, s := range e.Recent {
-		row.Recent = append(row.Recent, totalsJSON{
-			Currency: s.Currency, Events: s.Events, Hours: sum(s.Hours), Cost: sum(s.Cost), AgentCost: sum(s.AgentCost), Net: sum(s.Net),
-		})
+	for i := range e.Recent {
+		row.Recent = append(row.Recent, append(appendSums([]byte{'{'}, &e.Recent[i]), '}'))
 	}
 	return row
 }
