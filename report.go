@@ -325,7 +325,7 @@ func (t *Tracker) report(ctx context.Context, c Caller, q ReportQuery, most int)
 func (t *Tracker) addUp(ctx context.Context, q ReportQuery, most int, org *Org) (*reporter, error) {
 	r, err := newReporter(q, most, org), errors.ErrUnsupported
 	if by, ok := q.rollupDimension(); ok && t.sums != nil {
-		err = r.addRollups(ctx, t.sums, by)
+		err = r.addRollups(ctx, t.store, t.sums, by)
 	}
 	if errors.Is(err, errors.ErrUnsupported) {
 		r = newReporter(q, most, org)
@@ -360,9 +360,9 @@ type reporter struct {
 	values   []ReportValue
 	totals   map[string]*reportSum
 	caveats  ReportCaveats
-	unpriced map[string]int64 // events by model
-	dropped  bool             // rows
-	size     int              // of what rows holds, in bytes
+	unpriced map[string]bool // models
+	dropped  bool            // rows
+	size     int             // of what rows holds, in bytes
 }
 
 type reportGroup struct {
@@ -374,7 +374,7 @@ type reportGroup struct {
 func newReporter(q ReportQuery, most int, org *Org) *reporter {
 	r := &reporter{
 		q: q, filter: newFilter(&q.Filter), most: most, org: org, zone: q.Zone,
-		rows: make(map[string]*reportGroup), totals: make(map[string]*reportSum), unpriced: make(map[string]int64),
+		rows: make(map[string]*reportGroup), totals: make(map[string]*reportSum), unpriced: make(map[string]bool),
 		values: make([]ReportValue, len(q.GroupBy)),
 	}
 	if r.zone == nil {
@@ -442,13 +442,13 @@ func (r *reporter) count(sum *Rollup, low, high *ROI) error {
 		return nil
 	}
 	r.caveats.Voided += sum.Voided
-	if !sum.counts() {
+	if sum.Events == 0 {
 		return nil
 	}
 	r.caveats.Failures += sum.Failures
 	r.caveats.Unpriced += sum.Unpriced
-	if sum.Unpriced != 0 && sum.UnpricedModel != "" {
-		r.unprice(sum.UnpricedModel, sum.Unpriced)
+	if sum.Unpriced > 0 && sum.UnpricedModel != "" {
+		r.unprice(sum.UnpricedModel)
 	}
 	r.key = r.key[:0]
 	for _, v := range r.values {
@@ -480,14 +480,14 @@ func (r *reporter) count(sum *Rollup, low, high *ROI) error {
 	return nil
 }
 
-// unprice counts events of a model without a price; an amendment may take some off again. Of too many models the first by name are kept.
-func (r *reporter) unprice(model string, events int64) {
-	r.unpriced[model] += events
-	if len(r.unpriced) <= 2*maxReportGroups {
+// unprice notes a model without a price. Of too many, the first by name are kept, in whatever order they come.
+func (r *reporter) unprice(model string) {
+	r.unpriced[model] = true
+	if len(r.unpriced) <= 10*maxUnpricedModels {
 		return
 	}
-	last := slices.Sorted(maps.Keys(r.unpriced))[maxReportGroups]
-	maps.DeleteFunc(r.unpriced, func(model string, _ int64) bool { return model >= last })
+	last := slices.Sorted(maps.Keys(r.unpriced))[maxUnpricedModels]
+	maps.DeleteFunc(r.unpriced, func(model string, _ bool) bool { return model >= last })
 }
 
 // savingsRange is what an event saves at both ends of the evidence for its baseline.
@@ -739,22 +739,14 @@ func (r *reporter) sums(s *reportSum, currency string) ReportSums {
 func (r *reporter) report() Report {
 	report := Report{From: r.q.From, To: r.q.To, GroupBy: r.q.GroupBy, Range: r.q.Range, Caveats: r.caveats, Rows: make([]ReportRow, 0, len(r.rows))}
 	for _, group := range r.rows {
-		if group.events == 0 { // an amendment has taken them off again
-			continue
-		}
 		report.Rows = append(report.Rows, ReportRow{Values: group.values, ReportSums: r.sums(&group.reportSum, group.currency)})
 	}
 	for currency, total := range r.totals {
-		if total.events == 0 {
-			continue
-		}
 		report.Totals = append(report.Totals, r.sums(total, currency))
 	}
 	slices.SortFunc(report.Totals, func(a, b ReportSums) int { return strings.Compare(a.Currency, b.Currency) })
-	for model, events := range r.unpriced {
-		if events > 0 {
-			report.Caveats.UnpricedModels = append(report.Caveats.UnpricedModels, model)
-		}
+	for model := range r.unpriced {
+		report.Caveats.UnpricedModels = append(report.Caveats.UnpricedModels, model)
 	}
 	slices.Sort(report.Caveats.UnpricedModels)
 	report.Caveats.UnpricedModels = slices.Clip(report.Caveats.UnpricedModels[:min(maxUnpricedModels, len(report.Caveats.UnpricedModels))])

@@ -101,8 +101,8 @@ func (r *reporter) merge(o *reporter) error {
 	r.caveats.Unpriced += o.caveats.Unpriced
 	r.caveats.Voided += o.caveats.Voided
 	r.caveats.LeftOut += o.caveats.LeftOut
-	for model, events := range o.unpriced {
-		r.unprice(model, events)
+	for model := range o.unpriced {
+		r.unprice(model)
 	}
 	for currency, total := range o.totals {
 		if there := r.totals[currency]; there != nil {

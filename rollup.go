@@ -2,6 +2,7 @@ package humanhours
 
 import (
 	"context"
+	"errors"
 	"iter"
 	"slices"
 	"time"
@@ -15,7 +16,8 @@ import (
 // Methods must be safe for concurrent use.
 type Reporter interface {
 	// Rollups yields sums of the events that occurred in a span of time, live and test ones. Each event is in exactly one of them, with what its
-	// amendments make of it; the order does not matter, and two may be alike in everything but the sums. After an error it yields nothing more.
+	// amendments make of it; the order does not matter, and two may be alike in everything but the sums. No count is below 0: what an amendment takes off, it is
+	// taken off from. After an error it yields nothing more.
 	// An error that wraps errors.ErrUnsupported says that there are no sums: a decorator gives it whose store is no Reporter.
 	Rollups(ctx context.Context, q RollupQuery) iter.Seq2[Rollup, error]
 
@@ -46,7 +48,6 @@ type Rollup struct {
 	// UnpricedModel is why Unpriced is not 0, where it is known: the model that has no price.
 	UnpricedModel string
 
-	// How many events, and of these. All numbers may be below 0: what an amendment takes off may be in another Rollup than what was added.
 	Events   int64 // that count; the fields below are about these
 	Voided   int64 // that do not
 	Failures int64
@@ -100,12 +101,6 @@ func (e *Event) Rollup() Rollup {
 	return r
 }
 
-// counts reports whether r changes a report. One that an amendment has gone into may be of no event and do so: it takes off what another has.
-func (r *Rollup) counts() bool {
-	return r.Events != 0 || r.Failures != 0 || r.Unpriced != 0 ||
-		!r.HoursSaved.IsZero() || !r.CostSaved.IsZero() || !r.AgentCost.IsZero() || !r.NetSaved.IsZero()
-}
-
 // rollupDimension returns by what a store must keep sums apart to answer q; false: sums cannot, and events must.
 func (q *ReportQuery) rollupDimension() (Dimension, bool) {
 	var by Dimension
@@ -138,8 +133,8 @@ func (q *ReportQuery) rollupDimension() (Dimension, bool) {
 	return by, true
 }
 
-// addRollups adds up the sums that a store keeps.
-func (r *reporter) addRollups(ctx context.Context, sums Reporter, by Dimension) error {
+// addRollups adds up the sums that a store keeps. Its error is errors.ErrUnsupported if they cannot answer the query after all.
+func (r *reporter) addRollups(ctx context.Context, store Store, sums Reporter, by Dimension) error {
 	q := RollupQuery{Org: r.org.ID, By: by, From: r.q.From, To: r.q.To}
 	calendar := newCalendar(&r.q, r.zone)
 	var split []int64
@@ -157,19 +152,23 @@ func (r *reporter) addRollups(ctx context.Context, sums Reporter, by Dimension) 
 			return err
 		}
 	}
-	// Hours that are cut by the calendar of the zone, as the one around midnight in India is.
+	// Hours that are cut by the calendar of the zone, as the one around midnight in India is, come from their events.
 	slices.Sort(split)
-	for _, hour := range slices.Compact(split) {
-		for _, part := range calendar.parts(hour, r.q.From, r.q.To) {
-			q.From, q.To = part[0], part[1]
-			for sum, err := range sums.Rollups(ctx, q) {
-				if err != nil {
-					return err
-				}
-				if err := r.addRollup(&sum, part[0].In(r.zone)); err != nil {
-					return err
-				}
-			}
+	split = slices.Compact(split)
+	const most = 8 // of all hours one in so many; else it is faster to read all events
+	if len(split)*most > len(calendar.known) {
+		return errors.ErrUnsupported
+	}
+	for _, hour := range split {
+		from, to := time.UnixMilli(hour*millisPerHour), time.UnixMilli((hour+1)*millisPerHour)
+		if from.Before(r.q.From) {
+			from = r.q.From
+		}
+		if !r.q.To.IsZero() && r.q.To.Before(to) {
+			to = r.q.To
+		}
+		if err := r.addAll(store.Events(ctx, EventQuery{Org: r.org.ID, From: from, To: to, Sparse: true})); err != nil {
+			return err
 		}
 	}
 	return nil
@@ -238,26 +237,4 @@ func (c *calendar) cuts(hour int64) []time.Time {
 
 func (c *calendar) differs(a, b time.Time) bool {
 	return slices.ContainsFunc(c.units, func(d Dimension) bool { return calendarUnit(d, a) != calendarUnit(d, b) })
-}
-
-// parts are the spans of an hour, as far as it is within some bounds, that are in one unit each.
-func (c *calendar) parts(hour int64, from, to time.Time) [][2]time.Time {
-	at, end := time.UnixMilli(hour*millisPerHour), time.UnixMilli((hour+1)*millisPerHour)
-	if !from.IsZero() && from.After(at) {
-		at = from
-	}
-	if !to.IsZero() && to.Before(end) {
-		end = to
-	}
-	var parts [][2]time.Time
-	for _, cut := range append(c.cuts(hour), end) {
-		if cut.After(end) {
-			cut = end
-		}
-		if at.Before(cut) {
-			parts = append(parts, [2]time.Time{at, cut})
-			at = cut
-		}
-	}
-	return parts
 }

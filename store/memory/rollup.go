@@ -11,12 +11,12 @@ import (
 
 // day has the sums of the events that occurred on a day, UTC.
 type day struct {
-	merged []byte         // a log that is never written to
+	logs   [][]byte       // none is ever written to
 	recent rollup.Builder // what came since
 }
 
-// mergeAt is how large what came since is at least when it is merged.
-const mergeAt = 128 << 10
+// compactAt is how large what came since is when it is made a log.
+const compactAt = 128 << 10
 
 // dayOf returns the day of an hour.
 func dayOf(hour int64) int64 {
@@ -40,48 +40,56 @@ func (t *tenant) day(hour int64) *day {
 func (t *tenant) sum(r *humanhours.Rollup) {
 	d := t.day(r.Hour)
 	d.recent.Add(r)
-	d.merge()
+	d.compact()
 }
 
 // amend adds the difference that an amendment makes.
 func (t *tenant) amend(before humanhours.Event, a humanhours.Amendment) {
 	d := t.day(humanhours.HourOf(before.OccurredAt))
 	d.recent.Amend(before, a)
-	d.merge()
+	d.compact()
 }
 
-func (d *day) merge() {
-	if d.recent.Len() < max(mergeAt, len(d.merged)) {
+// compact makes what came since a log, or a part of the last one as long as that stays small.
+func (d *day) compact() {
+	const small = 256 << 10 // a few milliseconds, for which appends to the org wait
+	if d.recent.Len() < compactAt {
 		return
 	}
-	if merged, err := rollup.Merge(d.merged, d.recent.Append(nil)); err == nil { // no error can be: nobody else writes these
-		d.merged, d.recent = merged, rollup.Builder{}
+	log := d.recent.Append(nil)
+	d.recent = rollup.Builder{}
+	if n := len(d.logs); n > 0 && len(d.logs[n-1]) < small {
+		if one, err := rollup.Compact(d.logs[n-1], log); err == nil { // no error can be: nobody else writes these
+			d.logs = append(slices.Clone(d.logs[:n-1]), one)
+			return
+		}
 	}
+	d.logs = append(slices.Clip(d.logs), log)
 }
 
 // Rollups implements humanhours.Reporter.
 func (s *Store) Rollups(ctx context.Context, q humanhours.RollupQuery) iter.Seq2[humanhours.Rollup, error] {
-	logs := func(ctx context.Context, hours rollup.Span) iter.Seq2[[]byte, error] {
-		return func(yield func([]byte, error) bool) {
+	groups := func(ctx context.Context, hours rollup.Span) iter.Seq2[rollup.Group, error] {
+		return func(yield func(rollup.Group, error) bool) {
 			t := s.tenant(q.Org, false)
 			if t == nil {
 				return
 			}
 			for _, d := range t.days(hours) {
 				if err := ctx.Err(); err != nil {
-					yield(nil, err)
+					yield(rollup.Group{}, err)
 					return
 				}
 				t.mu.Lock()
-				merged, recent := t.sums[d].merged, t.sums[d].recent.Append(nil)
+				logs, recent := t.sums[d].logs, t.sums[d].recent.Append(nil)
 				t.mu.Unlock()
-				if !yield(merged, nil) || !yield(recent, nil) {
+				if !yield(rollup.Group{Logs: append(slices.Clip(logs), recent), Count: -1}, nil) {
 					return
 				}
 			}
 		}
 	}
-	return rollup.Source{Logs: logs, Events: s.Events}.Rollups(ctx, q)
+	return rollup.Source{Groups: groups, Events: s.Events}.Rollups(ctx, q)
 }
 
 // days are those of a span that have sums.

@@ -18,8 +18,8 @@ local all = tonumber(redis.call('HGET', base .. ':m', 'v') or 0)
 local added = struct.pack('>I3I2', #ARGV[1] + #ARGV[3], #ARGV[1]) .. ARGV[1] .. ARGV[3]
 redis.call('APPEND', base .. ':v:' .. chunk, added)
 redis.call('HSET', base .. ':m', 'v', string.format('%.0f', all + 1), 'v' .. chunk, string.format('%.0f', size + #added))
-if ARGV[8] ~= '' then redis.call('APPEND', base .. ':s:' .. ARGV[7], ARGV[8]) end
-redis.call('HINCRBY', base .. ':s', 'v', 1)
+-- As in append.lua: where the log can become no longer, the amendment is not counted among those that have sums.
+if ARGV[8] == '' or type(redis.pcall('APPEND', base .. ':s:' .. ARGV[7], ARGV[8])) == 'number' then redis.call('HINCRBY', base .. ':s', 'v', 1) end
 if ARGV[9] then
   redis.call('SETRANGE', base .. ':e:' .. chunk, at, ARGV[10])
   body = ARGV[10]

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -52,6 +53,7 @@ const (
 	refused    = 'q'
 	full       = 'o'
 	lost       = 'g' // of the whole section
+	longer     = "C" // likewise, and behind the others: its log of sums has become long
 )
 
 // class is what the entries of one section of a script call have in common.
@@ -502,8 +504,8 @@ var errAnswer = errors.New("redis: the script gave an answer that this release d
 
 // take reads the answer of append.lua for a section.
 func (s *Store) take(org string, b *section, answered any, items []*prepared, errs []error) error {
-	if answered == "c" || answered == "C" {
-		if answered == "C" {
+	if answered == "c" || answered == longer {
+		if answered == longer {
 			s.shorten(org, b.class.week)
 		}
 		for _, at := range b.index {
@@ -518,6 +520,10 @@ func (s *Store) take(org string, b *section, answered any, items []*prepared, er
 	letters, err := text(answer[0])
 	if letters == string(lost) {
 		return errGone
+	}
+	if rest, long := strings.CutSuffix(letters, longer); long {
+		letters = rest
+		s.shorten(org, b.class.week)
 	}
 	if err != nil || len(letters) != len(b.index) {
 		return errAnswer

@@ -12,7 +12,7 @@
 -- Redis hashes every string that Lua gets or makes, so the records come as one and are not taken apart.
 -- Lua does not roll back, so of a section everything is read and decided before its first write, and nothing after it can fail for what is in the data.
 -- Numbers of Lua are doubles: counters are compared in two limbs and added by Redis.
--- Answers c if all are created, C if the log of sums has become long besides, or a letter for each entry, and then in order what the letters need:
+-- Answers c if all are created, C if the log of sums has become long besides, or a letter for each entry, then C if it has, and then in order what the letters need:
 --   c created      s the id is stored: the record         r the key replays, m it does with another fingerprint: the record
 --   q refused by the cap   o the counter of the month is full
 -- or one g: keys of the org are gone, and nothing was written of the section
@@ -172,8 +172,12 @@ local function section(o)
     sums = string.sub(sums, 5, cells) .. table.concat(parts)
     sums = struct.pack('>I4', #sums) .. sums
   end
-  local size = redis.call('APPEND', base .. ':s:' .. ARGV[o + 6], sums)
-  redis.call('HINCRBY', base .. ':s', ARGV[o + 6], stored)
+  -- Nor may sums keep an event out: where the log can become no longer (proto-max-bulk-len), it lacks them, and as they are not counted either, it is noticed.
+  local size, isLong = redis.pcall('APPEND', base .. ':s:' .. ARGV[o + 6], sums), false
+  if type(size) == 'number' then
+    redis.call('HINCRBY', base .. ':s', ARGV[o + 6], stored)
+    isLong = math.floor(size / long) > math.floor((size - #sums) / long)
+  end
 
   local index, claims, open, at, packed = {}, {}, tail[1], tail[2], struct.pack
   if accepted then
@@ -227,7 +231,8 @@ local function section(o)
   for i = 1, 6 do tail[i] = whole(tail[i]) end
   set[#set + 1], set[#set + 2] = 't' .. ARGV[o + 6], table.concat(tail, ' ')
   redis.call('HSET', base .. ':m', unpack(set))
-  if not letters then return math.floor(size / long) > math.floor((size - #sums) / long) and 'C' or 'c' end
+  if not letters then return isLong and 'C' or 'c' end
+  if isLong then letters[n + 1] = 'C' end
   return { table.concat(letters), unpack(extras) }
 end
 

@@ -27,19 +27,19 @@ const hoursPerWeek = 7 * 24
 // Rollups implements humanhours.Reporter.
 func (s *Store) Rollups(ctx context.Context, q humanhours.RollupQuery) iter.Seq2[humanhours.Rollup, error] {
 	return rollup.Source{
-		Logs: func(ctx context.Context, hours rollup.Span) iter.Seq2[[]byte, error] {
+		Groups: func(ctx context.Context, hours rollup.Span) iter.Seq2[rollup.Group, error] {
 			return s.logs(ctx, q.Org, hours)
 		},
 		Events: s.Events,
 	}.Rollups(ctx, q)
 }
 
-// logs yields the logs of a span of hours.
-func (s *Store) logs(ctx context.Context, org string, hours rollup.Span) iter.Seq2[[]byte, error] {
-	return func(yield func([]byte, error) bool) {
+// logs yields those of a span of hours, week by week.
+func (s *Store) logs(ctx context.Context, org string, hours rollup.Span) iter.Seq2[rollup.Group, error] {
+	return func(yield func(rollup.Group, error) bool) {
 		weeks, err := s.weeks(ctx, org)
 		if err != nil {
-			yield(nil, err)
+			yield(rollup.Group{}, err)
 			return
 		}
 		first, last := int64(math.MinInt64), int64(math.MaxInt64)
@@ -53,25 +53,31 @@ func (s *Store) logs(ctx context.Context, org string, hours rollup.Span) iter.Se
 			if week < first || week > last {
 				continue
 			}
-			of, err := s.log(ctx, org, week)
-			if err == nil {
-				var counted int64
-				var agree bool
-				if counted, agree, err = rollup.Count(of.log); err != nil || !agree || counted != of.events {
-					if err = s.sumUp(ctx, org, week); err == nil {
-						of, err = s.log(ctx, org, week)
-					}
-				}
-			}
+			group, err := s.group(ctx, org, week)
 			if err != nil {
-				yield(nil, err)
+				yield(rollup.Group{}, err)
 				return
 			}
-			if !yield(of.log, nil) {
+			group.Again = func(ctx context.Context) (rollup.Group, error) {
+				if err := s.sumUp(ctx, org, week); err != nil {
+					return rollup.Group{}, err
+				}
+				return s.group(ctx, org, week)
+			}
+			if !yield(group, nil) {
 				return
 			}
 		}
 	}
+}
+
+// group reads the log of a week, and has it shortened if it is long.
+func (s *Store) group(ctx context.Context, org string, week int64) (rollup.Group, error) {
+	of, err := s.log(ctx, org, week)
+	if err == nil && of.long() {
+		s.shorten(org, week)
+	}
+	return rollup.Group{Logs: [][]byte{of.log}, Count: of.events}, err
 }
 
 // weeks are those of which there are sums. Where events are without, because an older release has stored them, the sums are made first.
@@ -182,6 +188,13 @@ func (s *Store) log(ctx context.Context, org string, week int64) (of sums, err e
 	return of, nil
 }
 
+// long reports whether it is worth it to merge a log: what was added since the last time is much, and the log is not so large that nearly every event has a
+// text of its own.
+func (s *sums) long() bool {
+	first := rollup.Size(s.log)
+	return len(s.log)-first >= max(mergeAt, first/2) && len(s.log) <= mostMerged
+}
+
 // shorten merges the log of a week, if it is worth it, and beside what asks for it. One log at a time: the next time that it has grown is soon enough
 // for another.
 func (s *Store) shorten(org string, week int64) {
@@ -198,19 +211,23 @@ func (s *Store) shorten(org string, week int64) {
 	})
 }
 
-// mergeAt is how long what was added since the last time is at least when a log is merged.
-const mergeAt = 64 << 10
+// mergeAt is how long what was added since the last time is at least when a log is merged, and mostMerged how long the log may be: Redis stands still while
+// it takes the new one.
+const (
+	mergeAt    = 64 << 10
+	mostMerged = 8 << 20
+)
 
 func (s *Store) merge(ctx context.Context, org string, week int64) error {
 	of, err := s.log(ctx, org, week)
 	if err != nil {
 		return err
 	}
-	if first := rollup.Size(of.log); len(of.log)-first < max(mergeAt, first/2) {
+	if !of.long() {
 		return nil
 	}
 	merged, err := rollup.Merge(of.log)
-	if err != nil {
+	if err != nil || len(merged) >= len(of.log) {
 		return err
 	}
 	_, err = s.sumsCall(ctx, s.scripts.resum, org, week, of.again, len(of.log), merged, 0)
@@ -279,11 +296,14 @@ func (s *Store) sumUp(ctx context.Context, org string, week int64) error {
 				return err
 			}
 			events += n
-			if log, err = rollup.Merge(log, block.Append(nil)); err != nil {
+			if log, err = rollup.Compact(log, block.Append(nil)); err != nil {
 				return err
 			}
 		}
 		answer, err = s.sumsCall(ctx, s.scripts.resum, org, week, list[1], list[2], log, events-counted)
+		if err != nil && strings.Contains(err.Error(), "maximum allowed size") { // proto-max-bulk-len
+			return fmt.Errorf("redis: the sums of a week are too large to be kept: %w: %w", errors.ErrUnsupported, err)
+		}
 		if err != nil {
 			return err
 		}

@@ -114,3 +114,66 @@ func TestLogsOfSumsAreMerged(t *testing.T) {
 	require.NoError(t, s.Close())
 	require.NotEqual(t, "", c.HGet(ctx, prefix+"{acme}:s", "g"+week(&events[0])).Val(), "the log was never merged")
 }
+
+// A log is merged also where every call has something to say besides, and where nothing but amendments comes.
+func TestLogsOfReplaysAndAmendmentsAreMerged(t *testing.T) {
+	ctx := t.Context()
+	c, prefix := redistest.Start(t).Client(t), fresh()
+	s := open(t, c, prefix)
+	const batches, each = 400, 32
+	for i := range batches {
+		batch := entries(i*each, each)
+		batch[0].Key = "the same"
+		batch[0].At = batch[0].Event.ReceivedAt
+		for _, got := range s.Append(ctx, batch) {
+			require.NoError(t, got.Err)
+		}
+	}
+	e := entries(1, 1)[0].Event
+	log := prefix + "{acme}:s:" + week(&e)
+	short := func() {
+		t.Helper()
+		redistest.Eventually(t, func() error {
+			if size := c.StrLen(ctx, log).Val(); size > 2*64<<10 {
+				return fmt.Errorf("%d bytes of sums", size)
+			}
+			return nil
+		})
+	}
+	short()
+	var events []humanhours.Event
+	for e, err := range s.Events(ctx, humanhours.EventQuery{Org: "acme"}) {
+		require.NoError(t, err)
+		events = append(events, e)
+	}
+	requireSums(t, s, "acme", events)
+}
+
+// Sums keep no event out: where a log can become no longer, reports read events.
+func TestLogsThatAreFullKeepNothingOut(t *testing.T) {
+	ctx := t.Context()
+	server := redistest.Start(t)
+	c, prefix := server.Client(t), fresh()
+	s := open(t, c, prefix)
+	server.Must(t, "CONFIG", "SET", "proto-max-bulk-len", 1<<20)
+	const batches, each = 40, 64
+	for i := range batches {
+		batch := entries(i*each, each)
+		for j := range batch {
+			batch[j].Event.Model = fmt.Sprintf("%0190d", i*each+j)
+			batch[j].Event.AgentID = fmt.Sprintf("%0190d", i*each+j)
+		}
+		for _, got := range s.Append(ctx, batch) {
+			require.NoError(t, got.Err)
+		}
+	}
+	used, err := s.Usage(ctx, "acme", humanhours.MonthOf(entries(0, 1)[0].At))
+	require.NoError(t, err)
+	require.EqualValues(t, batches*each, used)
+	require.LessOrEqual(t, c.StrLen(ctx, prefix+"{acme}:s:"+week(&entries(0, 1)[0].Event)).Val(), int64(1<<20))
+	tracker, err := humanhours.New(s, humanhours.Config{})
+	require.NoError(t, err)
+	report, err := tracker.Report(ctx, humanhours.Caller{Org: "acme"}, humanhours.ReportQuery{GroupBy: []humanhours.Dimension{humanhours.ByOutcome}})
+	require.NoError(t, err)
+	require.EqualValues(t, batches*each, report.Totals[0].Events)
+}

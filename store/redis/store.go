@@ -120,10 +120,10 @@ func (s *Store) Close() error {
 	s.closed = true
 	s.mu.Unlock()
 	s.appends.Wait()
-	s.shorter.Wait()
 	for _, l := range s.lanes { // nobody is left who could add one
 		l.Close()
 	}
+	s.shorter.Wait() // and no flush is left that could begin with another
 	return nil
 }
 

@@ -173,6 +173,9 @@ func Size(log []byte) int {
 
 var errDamaged = errors.New("rollup: the sums are damaged; Rebuild makes them anew")
 
+// Damaged reports whether an error is about a log that is not one.
+func Damaged(err error) bool { return errors.Is(err, errDamaged) }
+
 // cell is one as it is read: the numbers of its texts in the block.
 type cell struct {
 	kind                           kind

@@ -2,6 +2,7 @@ package rollup
 
 import (
 	"context"
+	"errors"
 	"iter"
 	"math"
 	"slices"
@@ -56,61 +57,98 @@ func (t *total) add(c *cell) {
 	}
 }
 
+// table adds up cells, and gives each of their texts one number.
+type table struct {
+	names   Builder
+	texts   []string
+	totals  map[key]*total
+	order   []key
+	last    *string // first text of the block that numbers is of
+	numbers []uint32
+}
+
+func newTable() *table { return &table{totals: make(map[key]*total), texts: []string{""}} }
+
+// add adds what a cell says about a kind of sums.
+func (t *table) add(texts []string, c *cell, k kind) {
+	if t.last != &texts[0] {
+		t.last, t.numbers = &texts[0], t.numbers[:0]
+		for _, s := range texts {
+			n := t.names.text(s)
+			if int(n) == len(t.texts) {
+				t.texts = append(t.texts, s)
+			}
+			t.numbers = append(t.numbers, uint32(n))
+		}
+	}
+	at := key{hour: c.hour, value: t.numbers[c.by[k]], currency: t.numbers[c.currency], unpriced: t.numbers[c.unpriced], kind: k, test: c.test}
+	sum := t.totals[at]
+	if sum == nil {
+		sum = &total{}
+		t.totals[at] = sum
+		t.order = append(t.order, at)
+	}
+	sum.add(c)
+}
+
+// each calls f with the sums that are not 0, until it returns false.
+func (t *table) each(f func(k kind, value string, r *humanhours.Rollup) bool) {
+	for _, at := range t.order {
+		c := cell{kind: at.kind, test: at.test, hour: at.hour, currency: uint64(at.currency), unpriced: uint64(at.unpriced)}
+		c.by[at.kind] = uint64(at.value)
+		sum := t.totals[at]
+		c.events, c.voided, c.failed, c.nocost, c.nanos = sum.events, sum.voided, sum.failed, sum.nocost, sum.nanos
+		r := c.rollup(t.texts)
+		if sum.wide != nil {
+			for i, s := range sumsOf(&r) {
+				*s = sum.wide[i]
+			}
+		}
+		if !zero(&r) && !f(at.kind, t.texts[at.value], &r) {
+			return
+		}
+	}
+}
+
 // Merge returns a log of one block that says the same, without facts; nothing if all sums are 0.
 func Merge(logs ...[]byte) ([]byte, error) {
-	var names Builder // gives every text one number
-	totals := make(map[key]*total)
-	var order []key
-	var last *string // first text of the block that numbers is of
-	var numbers []uint32
+	t := newTable()
 	for _, log := range logs {
 		err := each(log, func(texts []string, c *cell) {
-			if last != &texts[0] {
-				last, numbers = &texts[0], numbers[:0]
-				for _, s := range texts {
-					numbers = append(numbers, uint32(names.text(s)))
-				}
-			}
 			for _, k := range cubes {
-				if c.kind != fact && c.kind != k {
-					continue
+				if c.kind == fact || c.kind == k {
+					t.add(texts, c, k)
 				}
-				at := key{hour: c.hour, value: numbers[c.by[k]], currency: numbers[c.currency], unpriced: numbers[c.unpriced], kind: k, test: c.test}
-				sum := totals[at]
-				if sum == nil {
-					sum = &total{}
-					totals[at] = sum
-					order = append(order, at)
-				}
-				sum.add(c)
 			}
 		})
 		if err != nil {
 			return nil, err
 		}
 	}
-	texts := make([]string, len(names.index)+1)
-	for s, n := range names.index {
-		texts[n] = s
-	}
 	var merged Builder
-	for _, at := range order {
-		c := cell{kind: at.kind, test: at.test, hour: at.hour, currency: uint64(at.currency), unpriced: uint64(at.unpriced)}
-		c.by[at.kind] = uint64(at.value)
-		sum := totals[at]
-		c.events, c.voided, c.failed, c.nocost, c.nanos = sum.events, sum.voided, sum.failed, sum.nocost, sum.nanos
-		r := c.rollup(texts)
-		if sum.wide != nil {
-			for i, s := range sumsOf(&r) {
-				*s = sum.wide[i]
-			}
-		}
-		if zero(&r) {
-			continue
-		}
-		merged.cell(at.kind, &r, texts[at.value])
-	}
+	t.each(func(k kind, value string, r *humanhours.Rollup) bool {
+		merged.cell(k, r, value)
+		return true
+	})
 	return merged.Append(nil), nil
+}
+
+// mostMerged is how much Compact merges: some ten milliseconds of work.
+const mostMerged = 512 << 10
+
+// Compact returns one log that says what several do: merged where that makes it smaller, and is soon done. Where nearly every event has a text of its own it
+// does not, for a fact is shorter than the four sums that it goes into.
+func Compact(logs ...[]byte) ([]byte, error) {
+	size := 0
+	for _, log := range logs {
+		size += len(log)
+	}
+	if size <= mostMerged {
+		if merged, err := Merge(logs...); err != nil || len(merged) < size {
+			return merged, err
+		}
+	}
+	return slices.Concat(logs...), nil
 }
 
 func zero(r *humanhours.Rollup) bool {
@@ -197,10 +235,40 @@ const hourMS = int64(time.Hour / time.Millisecond)
 
 // Source is where sums come from.
 type Source struct {
-	// Logs yields logs that have the sums of hours of a span, and may have those of others.
-	Logs func(ctx context.Context, hours Span) iter.Seq2[[]byte, error]
+	// Groups yields the sums of hours of a span, and perhaps those of others. What an amendment takes off is in the group of what it is taken off from, so that
+	// no count of a Rollup is below 0.
+	Groups func(ctx context.Context, hours Span) iter.Seq2[Group, error]
 	// Events yields the events of a span of time.
 	Events func(ctx context.Context, q humanhours.EventQuery) iter.Seq2[humanhours.Event, error]
+}
+
+// Group is the logs of some hours.
+type Group struct {
+	Logs [][]byte
+	// Count is of how many events the logs are to be, counted or voided; below 0: nobody knows.
+	Count int64
+	// Again makes the logs anew, where they are damaged or of another number of events; nil: then that is an error.
+	Again func(ctx context.Context) (Group, error)
+}
+
+// fold adds up what a group says about a kind of sums.
+func (g *Group) fold(k kind) (*table, error) {
+	t, count := newTable(), int64(0)
+	for _, log := range g.Logs {
+		err := each(log, func(texts []string, c *cell) {
+			if c.kind == fact || c.kind == k {
+				count += c.events + c.voided
+				t.add(texts, c, k)
+			}
+		})
+		if err != nil {
+			return nil, err
+		}
+	}
+	if g.Count >= 0 && g.Count != count {
+		return nil, errDamaged
+	}
+	return t, nil
 }
 
 // Rollups answers a query: whole hours from the logs, and what is before and behind them from events.
@@ -222,20 +290,31 @@ func (s Source) Rollups(ctx context.Context, q humanhours.RollupQuery) iter.Seq2
 		if hours.Last < math.MaxInt64 && !s.add(ctx, q.Org, time.UnixMilli(hours.Last*hourMS), q.To, yield) {
 			return
 		}
-		for log, err := range s.Logs(ctx, hours) {
-			stopped := false
+		for group, err := range s.Groups(ctx, hours) {
+			var sums *table
 			if err == nil {
-				err = each(log, func(texts []string, c *cell) {
-					if !stopped && (c.kind == fact || c.kind == by) && hours.First <= c.hour && c.hour < hours.Last {
-						stopped = !yield(c.rollup(texts), nil)
-					}
-				})
+				sums, err = group.fold(by)
 			}
-			if stopped {
-				return
+			if errors.Is(err, errDamaged) && group.Again != nil {
+				if group, err = group.Again(ctx); err == nil {
+					sums, err = group.fold(by)
+				}
+			}
+			if err == nil {
+				err = ctx.Err()
 			}
 			if err != nil {
 				yield(humanhours.Rollup{}, err)
+				return
+			}
+			going := true
+			sums.each(func(_ kind, _ string, r *humanhours.Rollup) bool {
+				if hours.First <= r.Hour && r.Hour < hours.Last {
+					going = yield(*r, nil)
+				}
+				return going
+			})
+			if !going {
 				return
 			}
 		}

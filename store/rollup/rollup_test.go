@@ -45,8 +45,8 @@ func events(random *rand.Rand, n int) []humanhours.Event {
 
 // source answers from a log alone.
 func source(log []byte) rollup.Source {
-	return rollup.Source{Logs: func(context.Context, rollup.Span) iter.Seq2[[]byte, error] {
-		return func(yield func([]byte, error) bool) { yield(log, nil) }
+	return rollup.Source{Groups: func(context.Context, rollup.Span) iter.Seq2[rollup.Group, error] {
+		return func(yield func(rollup.Group, error) bool) { yield(rollup.Group{Logs: [][]byte{log}, Count: -1}, nil) }
 	}}
 }
 
@@ -227,8 +227,8 @@ func TestEdgesComeFromEvents(t *testing.T) {
 func TestErrorsEndTheSums(t *testing.T) {
 	broken := errors.New("the disk is gone")
 	failing := rollup.Source{
-		Logs: func(context.Context, rollup.Span) iter.Seq2[[]byte, error] {
-			return func(yield func([]byte, error) bool) { yield(nil, broken) }
+		Groups: func(context.Context, rollup.Span) iter.Seq2[rollup.Group, error] {
+			return func(yield func(rollup.Group, error) bool) { yield(rollup.Group{}, broken) }
 		},
 		Events: func(context.Context, humanhours.EventQuery) iter.Seq2[humanhours.Event, error] {
 			return func(yield func(humanhours.Event, error) bool) { yield(humanhours.Event{}, broken) }
@@ -247,6 +247,65 @@ func TestErrorsEndTheSums(t *testing.T) {
 	for _, err := range source([]byte("not a log")).Rollups(t.Context(), humanhours.RollupQuery{By: humanhours.ByAgent}) {
 		assert.ErrorContains(t, err, "Rebuild")
 	}
+}
+
+// A group that is damaged, or of another number of events than it should be, is asked for once more.
+func TestGroupsAreMadeAnew(t *testing.T) {
+	e := events(rand.New(rand.NewPCG(6, 1)), 1)
+	e[0].Amendments = nil
+	var b rollup.Builder
+	r := e[0].Rollup()
+	b.Add(&r)
+	right := rollup.Group{Logs: [][]byte{b.Append(nil)}, Count: 1}
+	for name, group := range map[string]rollup.Group{
+		"damaged":  {Logs: [][]byte{[]byte("something")}, Count: -1},
+		"too few":  {Count: 1},
+		"too many": {Logs: [][]byte{b.Append(b.Append(nil))}, Count: 1},
+	} {
+		for _, healed := range []bool{true, false} {
+			again := group
+			if healed {
+				again = right
+			}
+			group.Again = func(context.Context) (rollup.Group, error) { return again, nil }
+			s := rollup.Source{Groups: func(context.Context, rollup.Span) iter.Seq2[rollup.Group, error] {
+				return func(yield func(rollup.Group, error) bool) { yield(group, nil) }
+			}}
+			n, failed := int64(0), error(nil)
+			for r, err := range s.Rollups(t.Context(), humanhours.RollupQuery{By: humanhours.ByAgent}) {
+				n, failed = n+r.Events, err
+			}
+			if !healed {
+				require.ErrorContains(t, failed, "Rebuild", name)
+				continue
+			}
+			require.NoError(t, failed, name)
+			require.EqualValues(t, 1, n, name)
+		}
+	}
+}
+
+// Where every event has a text of its own, sums are longer than facts, and stay facts.
+func TestCompactNeverGrows(t *testing.T) {
+	add := func(n int, agent func(i int) string) []byte {
+		var b rollup.Builder
+		for i := range n {
+			r := humanhours.Rollup{Agent: agent(i), Model: agent(-i), Events: 1, Currency: "EUR"}
+			b.Add(&r)
+		}
+		return b.Append(nil)
+	}
+	own := add(500, func(i int) string { return fmt.Sprint("agent of some name ", i) })
+	log, err := rollup.Compact(own, own)
+	require.NoError(t, err)
+	require.LessOrEqual(t, len(log), 2*len(own))
+	few := add(500, func(i int) string { return fmt.Sprint("agent ", i%3) })
+	log, err = rollup.Compact(few, few)
+	require.NoError(t, err)
+	require.Less(t, len(log), len(few)/4)
+	n, _, err := rollup.Count(log)
+	require.NoError(t, err)
+	require.EqualValues(t, 1000, n)
 }
 
 // FuzzLog: what is not a log is an error, and what is one says the same when it is merged.

@@ -41,11 +41,14 @@ func (b blocks) of(s slot) *rollup.Builder {
 	return block
 }
 
-// fanout is how many logs of a level are merged into one of the next.
-const fanout = 16
+// fanout is how many logs of a level become one of the next, up to a level: what is there is of thousands of groups.
+const (
+	fanout   = 16
+	topLevel = 4
+)
 
-// maxUnmerged bounds the slots whose logs are counted. The others are merged later.
-const maxUnmerged = 10_000
+// maxCounted bounds the slots of which it is remembered how many logs of level 0 there are. Of another one they are counted.
+const maxCounted = 10_000
 
 // sum writes what a transaction adds to the sums.
 func (w *writer) sum(ctx context.Context, b blocks) error {
@@ -53,18 +56,36 @@ func (w *writer) sum(ctx context.Context, b blocks) error {
 		if err := w.addLog(ctx, at, 0, block.Append(nil)); err != nil {
 			return err
 		}
-		if len(w.unmerged) > maxUnmerged {
-			clear(w.unmerged)
+		n, known := w.counted[at]
+		if n++; !known {
+			if len(w.counted) >= maxCounted {
+				clear(w.counted)
+			}
+			err := w.query(ctx, func(scan scan) error { return scan(&n) }, "SELECT count(*) FROM rollups WHERE org = ? AND day = ? AND level = 0", at.org, at.day)
+			if err != nil {
+				return err
+			}
 		}
-		if w.unmerged[at]++; w.unmerged[at] < fanout {
+		w.counted[at] = n
+		if n < fanout {
 			continue
 		}
-		delete(w.unmerged, at)
-		if err := w.merge(ctx, at, 0); err != nil {
+		delete(w.counted, at)
+		err := w.merge(ctx, at, 0)
+		if rollup.Damaged(err) { // nobody's events are to be refused for that
+			err = w.missing(ctx, at)
+		}
+		if err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// missing has the sums of a slot made anew by the next report that needs them.
+func (w *writer) missing(ctx context.Context, at slot) error {
+	_, err := w.exec(ctx, "INSERT OR IGNORE INTO rollups_missing (org, day) VALUES (?, ?)", at.org, at.day)
+	return err
 }
 
 func (w *writer) addLog(ctx context.Context, at slot, level int, log []byte) error {
@@ -75,8 +96,11 @@ func (w *writer) addLog(ctx context.Context, at slot, level int, log []byte) err
 	return err
 }
 
-// merge merges the logs of a level, if there are enough of them.
+// merge makes the logs of a level one of the next, if there are enough of them.
 func (w *writer) merge(ctx context.Context, at slot, level int) error {
+	if level == topLevel {
+		return nil
+	}
 	var logs [][]byte
 	err := w.query(ctx, func(scan scan) error {
 		var log []byte
@@ -87,7 +111,7 @@ func (w *writer) merge(ctx context.Context, at slot, level int) error {
 	if err != nil || len(logs) < fanout {
 		return err
 	}
-	merged, err := rollup.Merge(logs...)
+	merged, err := rollup.Compact(logs...)
 	if err != nil {
 		return err
 	}
@@ -103,7 +127,7 @@ func (w *writer) merge(ctx context.Context, at slot, level int) error {
 // Rollups implements humanhours.Reporter.
 func (s *Store) Rollups(ctx context.Context, q humanhours.RollupQuery) iter.Seq2[humanhours.Rollup, error] {
 	return rollup.Source{
-		Logs: func(ctx context.Context, hours rollup.Span) iter.Seq2[[]byte, error] {
+		Groups: func(ctx context.Context, hours rollup.Span) iter.Seq2[rollup.Group, error] {
 			return s.logs(ctx, q.Org, hours)
 		},
 		Events: s.Events,
@@ -113,9 +137,9 @@ func (s *Store) Rollups(ctx context.Context, q humanhours.RollupQuery) iter.Seq2
 // daysAtOnce bounds what is read at a time.
 const daysAtOnce = 16
 
-// logs yields the logs of a span of hours.
-func (s *Store) logs(ctx context.Context, org string, hours rollup.Span) iter.Seq2[[]byte, error] {
-	return func(yield func([]byte, error) bool) {
+// logs yields those of a span of hours, day by day.
+func (s *Store) logs(ctx context.Context, org string, hours rollup.Span) iter.Seq2[rollup.Group, error] {
+	return func(yield func(rollup.Group, error) bool) {
 		first, last := int64(math.MinInt64), int64(math.MaxInt64) // days, [first, last)
 		if hours.First != math.MinInt64 {
 			first = dayOf(hours.First * 3_600_000)
@@ -124,7 +148,7 @@ func (s *Store) logs(ctx context.Context, org string, hours rollup.Span) iter.Se
 			last = dayOf(hours.Last*3_600_000-1) + 1
 		}
 		if err := s.complete(ctx, org, first, last); err != nil {
-			yield(nil, err)
+			yield(rollup.Group{}, err)
 			return
 		}
 		var days []int64
@@ -135,28 +159,60 @@ func (s *Store) logs(ctx context.Context, org string, hours rollup.Span) iter.Se
 			return err
 		}, "SELECT DISTINCT day FROM rollups WHERE org = ? AND day >= ? AND day < ? ORDER BY day", org, first, last)
 		if err != nil {
-			yield(nil, err)
+			yield(rollup.Group{}, err)
 			return
 		}
 		for part := range slices.Chunk(days, daysAtOnce) {
-			var logs [][]byte
-			err := s.read(ctx, func(scan scan) error {
-				var log []byte
-				err := scan(&log)
-				logs = append(logs, log)
-				return err
-			}, "SELECT log FROM rollups WHERE org = ? AND day >= ? AND day <= ?", org, part[0], part[len(part)-1])
+			groups, err := s.days(ctx, org, part[0], part[len(part)-1])
 			if err != nil {
-				yield(nil, err)
+				yield(rollup.Group{}, err)
 				return
 			}
-			for _, log := range logs {
-				if !yield(log, nil) {
+			for _, group := range groups {
+				if !yield(group, nil) {
 					return
 				}
 			}
 		}
 	}
+}
+
+// days reads the logs of some days, the last included.
+func (s *Store) days(ctx context.Context, org string, first, last int64) ([]rollup.Group, error) {
+	var groups []rollup.Group
+	var of int64
+	err := s.read(ctx, func(scan scan) error {
+		var day int64
+		var log []byte
+		if err := scan(&day, &log); err != nil {
+			return err
+		}
+		if len(groups) == 0 || day != of {
+			of = day
+			groups = append(groups, rollup.Group{Count: -1, Again: func(ctx context.Context) (rollup.Group, error) { return s.again(ctx, org, day) }})
+		}
+		group := &groups[len(groups)-1]
+		group.Logs = append(group.Logs, log)
+		return nil
+	}, "SELECT day, log FROM rollups WHERE org = ? AND day >= ? AND day <= ? ORDER BY day", org, first, last)
+	return groups, err
+}
+
+// again makes the sums of a day anew, because they are damaged.
+func (s *Store) again(ctx context.Context, org string, day int64) (rollup.Group, error) {
+	err := s.write.do(ctx, func(ctx context.Context, w *writer) error { return w.missing(ctx, slot{org, day}) })
+	if err == nil {
+		err = s.complete(ctx, org, day, day+1)
+	}
+	if err != nil {
+		return rollup.Group{}, err
+	}
+	groups, err := s.days(ctx, org, day, day)
+	if err != nil || len(groups) == 0 {
+		return rollup.Group{Count: -1}, err
+	}
+	groups[0].Again = nil
+	return groups[0], nil
 }
 
 // complete makes the sums that are missing.
@@ -190,12 +246,16 @@ func (w *writer) sumUp(ctx context.Context, at slot) error {
 			return err
 		}
 	}
-	delete(w.unmerged, at)
-	const most = 1 << 20 // bytes of what is not merged yet
+	delete(w.counted, at)
+	const most = 256 << 10 // bytes of a log that more is merged into, and of what is not merged yet
 	var block rollup.Builder
 	var log []byte
+	var full [][]byte
 	merge := func() (err error) {
-		log, err = rollup.Merge(log, block.Append(nil))
+		if len(log) > most {
+			full, log = append(full, log), nil
+		}
+		log, err = rollup.Compact(log, block.Append(nil))
 		block = rollup.Builder{}
 		return err
 	}
@@ -217,7 +277,12 @@ func (w *writer) sumUp(ctx context.Context, at slot) error {
 	if err := merge(); err != nil {
 		return err
 	}
-	return w.addLog(ctx, at, 1, log)
+	for _, log := range append(full, log) {
+		if err := w.addLog(ctx, at, 1, log); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // Rebuild implements humanhours.Reporter. It makes the sums of one day after the other, and Appends go on between.

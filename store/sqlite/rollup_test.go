@@ -3,6 +3,7 @@ package sqlite_test
 import (
 	"fmt"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -117,6 +118,17 @@ func TestSumsOfWhatIsChangedByHand(t *testing.T) {
 			t.Fatal(got.Err)
 		}
 	}
+	for e, err := range s.Events(t.Context(), humanhours.EventQuery{Org: "acme", Limit: 4, Descending: true}) {
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, err := s.Amend(t.Context(), humanhours.AmendQuery{
+			Org: "acme", ID: e.ID, Amendment: humanhours.Amendment{Kind: humanhours.AmendVoid, At: e.ReceivedAt}, Change: humanhours.Change{At: e.ReceivedAt},
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
 	before := sums(t, s, "acme")
 	db := raw(t, path)
 	defer func() { _ = db.Close() }()
@@ -124,6 +136,8 @@ func TestSumsOfWhatIsChangedByHand(t *testing.T) {
 		"DELETE FROM events WHERE agent_id = 'agent-3'",
 		"UPDATE events SET agent_id = 'merged' WHERE agent_id IN ('agent-1', 'agent-2')",
 		"UPDATE events SET occurred_at_ms = occurred_at_ms - 86400000 * 3 WHERE agent_id = 'agent-4'",
+		"DELETE FROM amendments WHERE event_id = (SELECT min(event_id) FROM amendments)",
+		"UPDATE amendments SET kind = 'redact', body = replace(body, 'void', 'redact')",
 		"DELETE FROM rollups",
 		"INSERT INTO rollups (org, day, level, log) VALUES ('acme', 20587, 0, x'0000000100')",
 	} {
@@ -136,7 +150,7 @@ func TestSumsOfWhatIsChangedByHand(t *testing.T) {
 			}
 		}
 		now := sums(t, s, "acme")
-		if query[:6] == "UPDATE" && slices.Equal(now, before) {
+		if (query[:6] == "UPDATE" || strings.Contains(query, "amendments")) && slices.Equal(now, before) {
 			t.Errorf("%s: nothing has changed", query)
 		}
 		before = now
@@ -167,4 +181,52 @@ func TestSumsAreMerged(t *testing.T) {
 			t.Errorf("%s: %s, want %s", query, got, want)
 		}
 	}
+}
+
+// Who opens the file again and again merges what others have left.
+func TestSumsOfManyLivesAreMerged(t *testing.T) {
+	path := file(t)
+	for i := range 70 {
+		s := open(t, path, sqlite.Config{Synchronous: sqlite.Normal})
+		if got := s.Append(t.Context(), entries(i, 1))[0]; got.Err != nil {
+			t.Fatal(got.Err)
+		}
+		if i == 69 {
+			requireSums(t, s, "acme")
+		}
+		if err := s.Close(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	db := raw(t, path)
+	defer func() { _ = db.Close() }()
+	if got := text(t, db, "SELECT count(*) FROM rollups"); got != "10" { // 4 of level 1
+		t.Errorf("%s logs", got)
+	}
+}
+
+// Sums that are damaged keep no event out, and a report makes them anew.
+func TestDamagedSumsKeepNothingOut(t *testing.T) {
+	path := file(t)
+	s := open(t, path, sqlite.Config{Synchronous: sqlite.Normal})
+	db := raw(t, path)
+	defer func() { _ = db.Close() }()
+	for i := range 40 {
+		if got := s.Append(t.Context(), entries(i, 1))[0]; got.Err != nil {
+			t.Fatal(got.Err)
+		}
+		if i%20 == 3 {
+			if _, err := db.Exec("UPDATE rollups SET log = substr(log, 1, length(log) - 3)"); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	if got := text(t, db, "SELECT count(*) FROM rollups_missing"); got != "1" {
+		t.Errorf("%s days are missing", got)
+	}
+	requireSums(t, s, "acme")
+	if _, err := db.Exec("UPDATE rollups SET log = substr(log, 1, length(log) - 3)"); err != nil {
+		t.Fatal(err)
+	}
+	requireSums(t, s, "acme")
 }

@@ -71,7 +71,7 @@ type writer struct {
 	args     []driver.NamedValue    // of the command that runs
 	bound    []any                  // rows of the group that is written
 	lookedAt int64                  // the last event that the retention has gone round to
-	unmerged map[slot]int           // logs of level 0 that were written since the last were merged, by this connection
+	counted  map[slot]int           // logs of level 0, as far as this connection knows
 	closed   bool
 }
 
@@ -79,7 +79,7 @@ func newWriter(db *sql.DB, cfg Config, newest int, only bool) *writer {
 	if only {
 		db.SetMaxOpenConns(1)
 	}
-	return &writer{db: db, cfg: cfg, newest: newest, only: only, text: newQueries(), unmerged: make(map[slot]int), turn: make(chan struct{}, 1), closing: make(chan struct{})}
+	return &writer{db: db, cfg: cfg, newest: newest, only: only, text: newQueries(), counted: make(map[slot]int), turn: make(chan struct{}, 1), closing: make(chan struct{})}
 }
 
 // take waits for the turn.

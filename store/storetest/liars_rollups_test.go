@@ -21,6 +21,7 @@ type summer struct {
 	lag     bool // what is appended is summed a little later
 	replays bool // what is replayed is summed again
 	twice   bool // Rebuild adds what is there
+	apart   bool // what an amendment takes off is a sum of its own
 
 	rebuilt  atomic.Bool
 	replayed atomic.Int64
@@ -67,6 +68,21 @@ func (s *summer) Rollups(ctx context.Context, q humanhours.RollupQuery) iter.Seq
 				r.CostSaved.AddNano(math.MinInt64)
 				r.CostSaved.AddNano(math.MinInt64)
 			}
+			if s.apart && len(e.Amendments) > 0 {
+				was := e
+				was.Amendments = nil
+				off, on := was.Rollup(), was.Rollup()
+				off.Events, off.Failures, off.Unpriced = -off.Events, -off.Failures, -off.Unpriced
+				for _, pair := range [][2]*humanhours.Sum{
+					{&off.HoursSaved, &on.HoursSaved}, {&off.CostSaved, &on.CostSaved}, {&off.AgentCost, &on.AgentCost}, {&off.NetSaved, &on.NetSaved},
+				} {
+					*pair[0] = humanhours.Sum{}
+					pair[0].Sub(pair[1])
+				}
+				if !yield(on, nil) || !yield(off, nil) {
+					return
+				}
+			}
 			again := s.rebuilt.Load() || s.replays && s.replayed.Load() >= int64(n)
 			if !yield(r, nil) || again && !yield(r, nil) {
 				return
@@ -89,6 +105,7 @@ func rollupLiars() []liar[[]humanhours.Store] {
 		{lie: "forgets an event", caughtBy: "reports from sums and from events", fresh: onSums(func(s *summer) { s.skip = 17 })},
 		{lie: "loses a block when it merges", caughtBy: "sums of many small batches", fresh: onSums(func(s *summer) { s.skip = 600 })},
 		{lie: "never takes off what is amended", caughtBy: "sums of what is amended", fresh: onSums(func(s *summer) { s.raw = true })},
+		{lie: "takes off elsewhere", caughtBy: "sums of what is amended", fresh: onSums(func(s *summer) { s.apart = true })},
 		{lie: "wraps", caughtBy: "sums beyond 64 bits", fresh: onSums(func(s *summer) { s.wrap = true })},
 		{lie: "adds to what is there", caughtBy: "sums that are made anew", fresh: onSums(func(s *summer) { s.twice = true })},
 		{lie: "sums up later", caughtBy: "an event and its sums can be seen together", fresh: onSums(func(s *summer) { s.lag = true })},

@@ -45,9 +45,9 @@ func (s listed) Events(_ context.Context, q humanhours.EventQuery) iter.Seq2[hum
 	}
 }
 
-// summing is only the Reporter of a store: who reads events has not asked it.
+// summing is the Reporter of a store; the events that its sums cannot say are listed.
 type summing struct {
-	humanhours.Store // nil
+	listed
 	humanhours.Reporter
 }
 
@@ -62,7 +62,7 @@ func (k *kit) sumsAgree(s humanhours.Store, org string, random *rand.Rand, queri
 		}
 		return t
 	}
-	sums, plain := tracker(summing{Reporter: k.reporter(s)}), tracker(listed{events: events})
+	sums, plain := tracker(summing{listed: listed{events: events}, Reporter: k.reporter(s)}), tracker(listed{events: events})
 	caller := humanhours.Caller{Org: org}
 	for range 8 {
 		k.sumOnce(s, events, org, random)
@@ -111,6 +111,9 @@ func (k *kit) sumOnce(s humanhours.Store, events []humanhours.Event, org string,
 	for r, err := range s.(humanhours.Reporter).Rollups(k.Context(), q) {
 		if err != nil {
 			k.Fatalf("Rollups of %+v: %v", q, err)
+		}
+		if min(r.Events, r.Voided, r.Failures, r.Unpriced) < 0 {
+			k.Fatalf("Rollups of %+v: a count is below 0: %+v", q, r)
 		}
 		add(got, r)
 	}

@@ -35,3 +35,14 @@ ON events BEGIN
   VALUES (OLD.org, (OLD.occurred_at_ms - ((OLD.occurred_at_ms % 86400000 + 86400000) % 86400000)) / 86400000),
          (NEW.org, (NEW.occurred_at_ms - ((NEW.occurred_at_ms % 86400000 + 86400000) % 86400000)) / 86400000);
 END;
+
+CREATE TRIGGER rollups_unamend AFTER DELETE ON amendments BEGIN
+  INSERT OR IGNORE INTO rollups_missing (org, day)
+  SELECT org, (occurred_at_ms - ((occurred_at_ms % 86400000 + 86400000) % 86400000)) / 86400000 FROM events WHERE org = OLD.org AND id = OLD.event_id;
+END;
+
+CREATE TRIGGER rollups_reamend AFTER UPDATE ON amendments BEGIN
+  INSERT OR IGNORE INTO rollups_missing (org, day)
+  SELECT org, (occurred_at_ms - ((occurred_at_ms % 86400000 + 86400000) % 86400000)) / 86400000 FROM events
+  WHERE org = OLD.org AND id = OLD.event_id OR org = NEW.org AND id = NEW.event_id;
+END;
