@@ -10,6 +10,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"strings"
 
 	"github.com/shopspring/decimal"
 
@@ -58,27 +59,52 @@ const lengthBytes = 4
 
 // Builder makes a block. The zero Builder is empty.
 type Builder struct {
-	index map[string]uint64
-	texts []byte
-	cells []byte
+	texts  []byte
+	places []place           // of the texts, as long as they are few
+	index  map[string]uint64 // then this
+	count  uint64            // of texts
+	cells  []byte
 }
+
+// place is where a text stands.
+type place struct{ from, to uint32 }
+
+// few is how many texts are looked through one by one. A group of one event has five.
+const few = 12
 
 // text returns the number of a text in the block. Zero is the empty one.
 func (b *Builder) text(s string) uint64 {
 	if s == "" {
 		return 0
 	}
-	if n, ok := b.index[s]; ok {
-		return n
+	if b.index != nil {
+		if n, ok := b.index[s]; ok {
+			return n
+		}
+	}
+	for i, p := range b.places {
+		if string(b.texts[p.from:p.to]) == s {
+			return uint64(i + 1)
+		}
+	}
+	if b.texts == nil {
+		b.texts, b.places = make([]byte, 0, 96), make([]place, 0, 6)
+	}
+	b.texts = append(binary.AppendUvarint(b.texts, uint64(len(s))), s...)
+	b.count++
+	if b.index == nil && len(b.places) < few {
+		b.places = append(b.places, place{uint32(len(b.texts) - len(s)), uint32(len(b.texts))})
+		return b.count
 	}
 	if b.index == nil {
-		b.index = make(map[string]uint64, 8)
+		b.index = make(map[string]uint64, 4*few)
+		for i, p := range b.places {
+			b.index[string(b.texts[p.from:p.to])] = uint64(i + 1)
+		}
+		b.places = nil
 	}
-	s = string(append([]byte(nil), s...)) // or the map would keep alive what it was cut from
-	n := uint64(len(b.index) + 1)
-	b.index[s] = n
-	b.texts = append(binary.AppendUvarint(b.texts, uint64(len(s))), s...)
-	return n
+	b.index[strings.Clone(s)] = b.count // or the map would keep alive what it was cut from
+	return b.count
 }
 
 // Add adds what an event adds.
@@ -101,6 +127,9 @@ func (b *Builder) cell(k kind, r *humanhours.Rollup, by ...string) {
 	list, narrow := nanos(r)
 	if !narrow {
 		first |= wideFlag
+	}
+	if b.cells == nil {
+		b.cells = make([]byte, 0, 48)
 	}
 	cells := binary.AppendVarint(append(b.cells, first), r.Hour)
 	for _, s := range by {
@@ -146,18 +175,16 @@ func (b *Builder) Len() int { return len(b.texts) + len(b.cells) + 8 }
 // Cells is how many bytes its cells have: a cell that is added is what comes behind that.
 func (b *Builder) Cells() []byte { return b.cells }
 
-// Texts is what stands before the cells, but for the length of the block.
-func (b *Builder) Texts() []byte {
-	return append(binary.AppendUvarint(make([]byte, 0, 3+len(b.texts)), uint64(len(b.index))), b.texts...)
-}
-
 // Append appends the block to dst; nothing if it has no cells.
 func (b *Builder) Append(dst []byte) []byte {
 	if len(b.cells) == 0 {
 		return dst
 	}
 	start := len(dst)
-	dst = binary.AppendUvarint(append(dst, 0, 0, 0, 0), uint64(len(b.index)))
+	if dst == nil {
+		dst = make([]byte, 0, lengthBytes+binary.MaxVarintLen32+len(b.texts)+len(b.cells))
+	}
+	dst = binary.AppendUvarint(append(dst, 0, 0, 0, 0), b.count)
 	dst = append(append(dst, b.texts...), b.cells...)
 	binary.BigEndian.PutUint32(dst[start:], uint32(len(dst)-start-lengthBytes))
 	return dst
