@@ -62,28 +62,14 @@ const stepOver = 64
 // forgetFrom deletes a few of the events behind seq that are older than the retention, and says how many. Their amendments go with them, by a
 // trigger of the schema: they do not count as rows, but an event has few.
 func (s *Store) forgetFrom(ctx context.Context, w *writer, g *group, seq, now int64, rows int) (deleted int64, err error) {
-	var old []int64
-	err = w.query(ctx, func(scan scan) error {
-		var seq int64
-		err := scan(&seq)
-		old = append(old, seq)
-		return err
-	}, "SELECT seq FROM (SELECT seq, received_at_ms FROM events WHERE seq > ? ORDER BY seq LIMIT ? + 0) WHERE received_at_ms < ? LIMIT ? + 0",
-		seq, perEntry*rows+stepOver, now-s.cfg.Retention.Milliseconds(), perEntry*rows)
-	if err != nil {
+	const old = "seq IN (SELECT seq FROM (SELECT seq, received_at_ms FROM events WHERE seq > ? ORDER BY seq LIMIT ? + 0) WHERE received_at_ms < ? LIMIT ? + 0)"
+	args := []any{seq, perEntry*rows + stepOver, now - s.cfg.Retention.Milliseconds(), perEntry * rows}
+	deleted, after, err := w.unsum(ctx, g.sums, old, args...)
+	if err != nil || deleted == 0 {
 		return 0, err
 	}
-	for _, seq := range old {
-		after, err := w.unsum(ctx, g.sums, "seq = ?", seq)
-		if err != nil {
-			return 0, err
-		}
-		if _, err := w.exec(ctx, "DELETE FROM events WHERE seq = ?", seq); err != nil {
-			return 0, err
-		}
-		if err := after(); err != nil {
-			return 0, err
-		}
+	if _, err := w.exec(ctx, "DELETE FROM events WHERE "+old, args...); err != nil {
+		return 0, err
 	}
-	return int64(len(old)), nil
+	return deleted, after()
 }

@@ -301,9 +301,9 @@ func (s *Store) Rebuild(ctx context.Context, org string) error {
 	return s.complete(ctx, org, math.MinInt64, math.MaxInt64)
 }
 
-// unsum takes events off the sums that retention is about to delete: those that a query over events selects. It returns a function that is to be called
-// when they are deleted, and that takes back what the schema then does for those who delete by hand.
-func (w *writer) unsum(ctx context.Context, b blocks, where string, args ...any) (after func() error, err error) {
+// unsum takes events off the sums that retention is about to delete: those that a condition selects. It returns how many they are and a function that is to be
+// called when they are deleted, and that takes back what the schema then does for those who delete by hand.
+func (w *writer) unsum(ctx context.Context, b blocks, where string, args ...any) (events int64, after func() error, err error) {
 	var slots []slot
 	err = w.query(ctx, func(scan scan) error {
 		var e humanhours.Event
@@ -315,22 +315,23 @@ func (w *writer) unsum(ctx context.Context, b blocks, where string, args ...any)
 			slots = append(slots, at)
 		}
 		b.of(at).Remove(&e)
+		events++
 		return nil
 	}, "SELECT "+sparse+", "+amendmentsOf+", org FROM events WHERE "+where, args...)
 	if err != nil {
-		return nil, err
+		return 0, nil, err
 	}
 	known := make([]slot, 0, len(slots)) // whose sums are there
 	for _, at := range slots {
 		missing, err := w.has(ctx, "rollups_missing", at)
 		if err != nil {
-			return nil, err
+			return 0, nil, err
 		}
 		if !missing {
 			known = append(known, at)
 		}
 	}
-	return func() error {
+	return events, func() error {
 		for _, at := range known {
 			if _, err := w.exec(ctx, "DELETE FROM rollups_missing WHERE org = ? AND day = ?", at.org, at.day); err != nil {
 				return err
