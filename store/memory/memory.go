@@ -131,7 +131,8 @@ func (s *Store) Append(ctx context.Context, entries []humanhours.Entry) []humanh
 func (t *tenant) append(entry *humanhours.Entry) humanhours.Appended {
 	event := &entry.Event
 	// Encoded before the lock: it is the greater part of the work.
-	stored := event.AppendStored(make([]byte, 0, 512))
+	var buf [2048]byte
+	stored := slices.Clone(event.AppendStored(buf[:0])) // no longer than it must be: there are as many as events
 	adds := event.Rollup()
 	t.mu.Lock()
 	defer t.mu.Unlock()
