@@ -64,6 +64,7 @@ import (
 //   - Events yields each matching event once, in the order that was asked for, whatever the order in which they came.
 //   - Events goes on after a cursor, wherever it comes from.
 //   - Events holds no lock and no transaction while the caller's loop body runs.
+//   - A sparse event has at least what EventQuery.Sparse leaves in, as the whole one has it.
 //   - An org sees its own events only.
 //
 // # Failure

@@ -113,6 +113,40 @@ func rollupLiars() []liar[[]humanhours.Store] {
 	}
 }
 
+// stingy leaves too much out of sparse events.
+type stingy struct {
+	*memory.Store
+	leave func(*humanhours.Event)
+}
+
+func (s stingy) Events(ctx context.Context, q humanhours.EventQuery) iter.Seq2[humanhours.Event, error] {
+	return func(yield func(humanhours.Event, error) bool) {
+		for e, err := range s.Store.Events(ctx, q) {
+			if q.Sparse {
+				s.leave(&e)
+			}
+			if !yield(e, err) {
+				return
+			}
+		}
+	}
+}
+
+func sparseLiars() []liar[[]humanhours.Store] {
+	var liars []liar[[]humanhours.Store]
+	for lie, leave := range map[string]func(*humanhours.Event){
+		"leaves amendments out":      func(e *humanhours.Event) { e.Amendments = nil },
+		"leaves metadata out":        func(e *humanhours.Event) { e.Metadata = nil },
+		"leaves unpriced models out": func(e *humanhours.Event) { e.Cost.UnpricedModel = "" },
+		"leaves costs out":           func(e *humanhours.Event) { e.AgentCost.Valid = false },
+	} {
+		liars = append(liars, liar[[]humanhours.Store]{lie: lie, caughtBy: "sparse events", fresh: one(func() humanhours.Store {
+			return stingy{memory.New(), leave}
+		})})
+	}
+	return liars
+}
+
 func TestStoresThatMiscountAreCaught(t *testing.T) {
 	expose(t, append(lift(rollupProofs()), sharedRollupProofs()...), rollupLiars())
 }

@@ -1616,7 +1616,7 @@ func pagesByOffset(s humanhours.Store) humanhours.Store {
 }
 
 func TestStoreLiarsAreCaught(t *testing.T) {
-	expose(t, append(lift(storeProofs()), sharedProofs()...), append(storeLiars(), amendmentLiars()...))
+	expose(t, append(lift(storeProofs()), sharedProofs()...), slices.Concat(storeLiars(), amendmentLiars(), sparseLiars()))
 }
 
 func TestHonestStoreIsNotAccused(t *testing.T) {

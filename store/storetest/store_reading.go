@@ -87,6 +87,31 @@ func edges(all []humanhours.Event, q humanhours.EventQuery) []time.Time {
 
 func readingProofs() []proof[humanhours.Store] {
 	return []proof[humanhours.Store]{
+		{"sparse events", sparseIsEnough, func(k *kit, s humanhours.Store) {
+			random := seeded(17)
+			k.load([]humanhours.Store{s}, "acme", random, 12)
+			for _, change := range []func(*humanhours.Event){calls, func(e *humanhours.Event) { *e = bare(e.Org, k.made) }} {
+				e := k.entry("acme")
+				change(&e.Event)
+				k.create(s, e)
+			}
+			for _, q := range directions("acme") {
+				for _, limit := range []int{0, 1, 40} {
+					q.Limit, q.Sparse = limit, false
+					want := k.list(s, q)
+					q.Sparse = true
+					got := k.list(s, q)
+					if len(got) != len(want) {
+						k.Fatalf("%d sparse events of %+v, want %d", len(got), q, len(want))
+					}
+					for i := range got {
+						if a, b := sparseText(got[i]), sparseText(want[i]); a != b {
+							k.Fatalf("a sparse event is\n%s\nand the whole one\n%s", a, b)
+						}
+					}
+				}
+			}
+		}},
 		{"the order of events", eventsInOrder, func(k *kit, s humanhours.Store) {
 			all := k.fill(s, "acme", 60)
 			for _, q := range directions("acme") {
@@ -388,4 +413,15 @@ func readingProofs() []proof[humanhours.Store] {
 			}
 		}},
 	}
+}
+
+// sparseText is what a sparse event has to have.
+func sparseText(e humanhours.Event) string {
+	amendments := humanhours.AppendAmendments(nil, e.Amendments)
+	lean := humanhours.Event{
+		ID: e.ID, Test: e.Test, AgentID: e.AgentID, TaskType: e.TaskType, Outcome: e.Outcome, Model: e.Model, Metadata: e.Metadata, OccurredAt: e.OccurredAt,
+		Baseline: humanhours.Baseline{Source: e.Baseline.Source}, Currency: e.Currency,
+		Cost: humanhours.RunCost{Source: e.Cost.Source, UnpricedModel: e.Cost.UnpricedModel}, ROI: e.ROI,
+	}
+	return e.Org + " " + string(lean.AppendStored(nil)) + string(amendments)
 }
