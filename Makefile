@@ -1,7 +1,7 @@
 # Every module of go.work.
-PACKAGES := ./... ./store/sqlite/... ./httpadapter/contract/... ./examples/...
+PACKAGES := ./... ./store/sqlite/... ./httpadapter/contract/... ./examples/... ./bench/...
 
-.PHONY: test lint bench fuzz
+.PHONY: test lint bench bench-smoke fuzz
 
 # All tests, with the race detector, and what must hold before them: formatting and go vet.
 test:
@@ -20,6 +20,12 @@ lint:
 
 bench:
 	go test -run '^$$' -bench . -benchmem $(PACKAGES)
+
+# In two minutes: allocations, which make test checks too, and the rows of bench that need no server, in short rounds. docs/benchmarks.md has them all:
+# go run ./bench/cmd/report
+bench-smoke:
+	go test -count=1 -run TestAllocations -v ./bench
+	go run ./bench/cmd/report -rounds 3 -each 200ms -peers=false -growth 0 -out ''
 
 # Each fuzz target for FUZZTIME. go test runs their seeds anyway.
 FUZZTIME ?= 30s

@@ -1,0 +1,194 @@
+package bench
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"os/exec"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/humanhours/humanhours-go"
+	"github.com/humanhours/humanhours-go/store/memory"
+)
+
+// BenchmarkRows runs both sides of the rows that need no server: go test -bench Rows, and benchstat for what comes out.
+func BenchmarkRows(b *testing.B) {
+	rows := append(InProcess(), Stores(b.TempDir(), "")...)
+	if _, err := exec.LookPath("redis-server"); err == nil {
+		address, stop, err := startRedis()
+		if err != nil {
+			b.Fatal(err)
+		}
+		defer func() { _ = stop() }()
+		rows = append(rows, Stores(b.TempDir(), address)[1:]...)
+	}
+	for _, row := range rows {
+		b.Run(strings.NewReplacer("`", "", "/", " per ").Replace(row.Name), func(b *testing.B) {
+			ours, raw, stop, err := row.Start()
+			if err != nil {
+				b.Fatal(err)
+			}
+			defer func() {
+				if err := stop(); err != nil {
+					b.Error(err)
+				}
+			}()
+			for name, side := range map[string]Side{"ours": ours, "raw": raw} {
+				b.Run(name, func(b *testing.B) {
+					b.ReportAllocs()
+					if _, err := side(b.N); err != nil {
+						b.Fatal(err)
+					}
+				})
+			}
+		})
+	}
+}
+
+func TestMeasureLetsSidesTakeTurns(t *testing.T) {
+	var turns strings.Builder
+	side := func(name string) Side {
+		return func(n int) (time.Duration, error) {
+			if n%10 != 0 {
+				t.Errorf("%d operations, of which a call has 10", n)
+			}
+			turns.WriteString(name)
+			return time.Duration(n) * time.Microsecond, nil
+		}
+	}
+	stopped := 0
+	row := Row{Name: "a path", Multiple: 10, Start: func() (Side, Side, func() error, error) {
+		return side("o"), side("r"), func() error { stopped++; return nil }, nil
+	}}
+	result := row.Measure(5, time.Microsecond)
+	if result.Err != nil || len(result.Ratios) != 5 || stopped != 1 {
+		t.Fatalf("%+v, stopped %d times", result, stopped)
+	}
+	if !strings.HasSuffix(turns.String(), "orroorroor") {
+		t.Errorf("the turns were %s", turns.String())
+	}
+	if result.Min() > result.Median() || result.Median() > result.Max() || result.CPU != 1 || result.Base != 1 {
+		t.Errorf("%+v", result)
+	}
+}
+
+func TestMeasureFails(t *testing.T) {
+	broken := errors.New("broken")
+	for name, row := range map[string]Row{
+		"at the start": {Start: func() (Side, Side, func() error, error) { return nil, nil, nil, broken }},
+		"on the way": {Start: func() (Side, Side, func() error, error) {
+			side := func(int) (time.Duration, error) { return 0, broken }
+			return side, side, nothing, nil
+		}},
+		"at the end": {Start: func() (Side, Side, func() error, error) {
+			side := func(int) (time.Duration, error) { return 0, nil }
+			return side, side, func() error { return broken }, nil
+		}},
+	} {
+		if result := row.Measure(1, time.Microsecond); !errors.Is(result.Err, broken) {
+			t.Errorf("%s: error %v", name, result.Err)
+		}
+	}
+}
+
+func TestGoals(t *testing.T) {
+	for _, test := range []struct {
+		ratio   float64
+		time    bool
+		reached bool
+	}{{1.1, false, true}, {1, false, true}, {0.9, false, false}, {0.9, true, true}, {1.1, true, false}} {
+		r := Result{Row: Row{Goal: 1, Time: test.time}, Ratios: []float64{test.ratio}}
+		if r.Reached() != test.reached || strings.Contains(r.line(), "misses") == test.reached {
+			t.Errorf("%+v: %s", test, r.line())
+		}
+	}
+}
+
+// TestSides: both sides of each row that needs no server do their work.
+func TestSides(t *testing.T) {
+	for _, row := range append(InProcess(), Stores(t.TempDir(), "")...) {
+		if strings.Contains(row.Name, "1,000,000") {
+			continue // keys to be made
+		}
+		ours, raw, stop, err := row.Start()
+		if err != nil {
+			t.Fatal(row.Name, err)
+		}
+		for _, side := range []Side{ours, raw} {
+			if _, err := side(1000); err != nil {
+				t.Errorf("%s: %v", row.Name, err)
+			}
+		}
+		if err := stop(); err != nil {
+			t.Errorf("%s: %v", row.Name, err)
+		}
+	}
+}
+
+// The bare handler has as much to read and to write as ours.
+func TestBareSidesAreFair(t *testing.T) {
+	var request requestJSON
+	if err := json.Unmarshal([]byte(Documented), &request); err != nil {
+		t.Fatal(err)
+	}
+	theirs, err := json.Marshal(request.answer())
+	if err != nil {
+		t.Fatal(err)
+	}
+	one, err := tracker(memory.New())
+	if err != nil {
+		t.Fatal(err)
+	}
+	result, err := one.Track(context.Background(), humanhours.Caller{}, Request())
+	if err != nil || !result.Event.AgentCost.Valid {
+		t.Fatal(result.Event.Cost, err)
+	}
+	ours := result.Event.AppendJSON(nil)
+	if most := len(ours) / 10; len(theirs) < len(ours)-most || len(theirs) > len(ours)+most {
+		t.Errorf("the bare handler answers %d bytes and ours %d:\n%s\n%s", len(theirs), len(ours), theirs, ours)
+	}
+	for name, body := range map[string]string{"small": Small, "full": Full, "batch": batch(2)} {
+		if !json.Valid([]byte(body)) {
+			t.Errorf("the %s body is not JSON", name)
+		}
+	}
+}
+
+// TestAllocations is what guards the speed of Track where it can be counted. Bounds are those of a run with the race detector, which adds some.
+func TestAllocations(t *testing.T) {
+	one, err := tracker(memory.New())
+	if err != nil {
+		t.Fatal(err)
+	}
+	var key keys
+	request := Request()
+	track := testing.AllocsPerRun(2000, func() {
+		request.IdempotencyKey = key.next()
+		if _, err := one.Track(context.Background(), humanhours.Caller{}, request); err != nil {
+			t.Fatal(err)
+		}
+	})
+	requests := make([]humanhours.TrackRequest, 1000)
+	for i := range requests {
+		requests[i] = Request()
+	}
+	batch := testing.AllocsPerRun(20, func() {
+		if _, err := one.TrackBatch(context.Background(), humanhours.Caller{}, requests); err != nil {
+			t.Fatal(err)
+		}
+	}) / 1000
+	stored := template.Event.AppendStored(nil)
+	decode := testing.AllocsPerRun(2000, func() {
+		if _, err := humanhours.DecodeStored("acme", stored); err != nil {
+			t.Fatal(err)
+		}
+	})
+	t.Logf("allocations: %v for Track, %v for each event of a batch, %v to decode one", track, batch, decode)
+	for name, at := range map[string][2]float64{"Track": {track, 90}, "TrackBatch": {batch, 80}, "DecodeStored": {decode, 60}} {
+		if at[0] > at[1] {
+			t.Errorf("%s: %v allocations, at most %v", name, at[0], at[1])
+		}
+	}
+}

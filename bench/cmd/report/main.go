@@ -1,0 +1,34 @@
+// Command report measures every row of package bench and writes docs/benchmarks.md. It needs a redis-server in the path for those on Redis.
+package main
+
+import (
+	"flag"
+	"fmt"
+	"log"
+	"time"
+
+	"github.com/humanhours/humanhours-go/bench"
+)
+
+func main() {
+	serve := flag.String("serve", "", "be a server of this kind, for a report that is being made")
+	folder := flag.String("folder", "", "where files are written; empty: the system's folder for temporary ones")
+	redis := flag.String("redis", "", "the address of a Redis that may be emptied; empty: one is started")
+	rounds := flag.Int("rounds", 5, "how often both sides of a row take turns")
+	each := flag.Duration("each", time.Second, "how long one turn takes, about")
+	only := flag.String("only", "", "measure only rows whose name contains this")
+	peers := flag.Bool("peers", true, "let other limiters show how exact they are")
+	growth := flag.Int("growth", 1_000_000, "up to how many events stores are filled; 0: they are not")
+	out := flag.String("out", "docs/benchmarks.md", "the file to write; empty: the standard output")
+	flag.Parse()
+	if *serve != "" {
+		if err := bench.Serve(*serve, *folder, *redis); err != nil {
+			log.Fatal(err)
+		}
+		return
+	}
+	report := bench.Report{Folder: *folder, Redis: *redis, Rounds: *rounds, Each: *each, Only: *only, Peers: *peers, Growth: *growth}
+	if err := report.Write(*out); err != nil {
+		log.Fatal(fmt.Errorf("report: %w", err))
+	}
+}

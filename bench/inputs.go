@@ -1,0 +1,114 @@
+package bench
+
+import (
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/shopspring/decimal"
+
+	"github.com/humanhours/humanhours-go"
+)
+
+// start is when everything happens.
+var start = time.Date(2026, time.May, 14, 9, 30, 0, 0, time.UTC)
+
+func clock() time.Time { return start }
+
+// Bodies of POST /v1/track: the example of the documentation, as little as there can be, and everything.
+const (
+	Documented = `{"agent_id":"support-classifier","task_type":"email_classification","outcome":"success","agent_duration_seconds":4,` +
+		`"model":"anthropic/claude-haiku-4.5","tokens_in":1240,"tokens_out":35,"metadata":{"client":"acme","run":"a81c"},"occurred_at":"2026-05-14T09:29:00.000Z"}`
+	Small = `{"agent_id":"a","task_type":"email_classification","outcome":"success"}`
+)
+
+// Full is a body with 1 KiB of metadata, an audit sample and calls.
+var Full = `{"agent_id":"support-classifier","task_type":"email_classification","outcome":"success","agent_duration_seconds":4.25,` +
+	`"llm_calls":[{"model":"anthropic/claude-haiku-4.5","tokens_in":1240,"tokens_out":35},{"model":"openai/gpt-4o-mini","tokens_in":88,"tokens_out":12}],` +
+	`"metadata":{"client":"acme","text":"` + strings.Repeat("0123456789abcdef", 62) + `"},` +
+	`"audit_sample":{"input_excerpt":"Where is my parcel? It was to be here on Monday.","output_excerpt":"parcel_status"},"occurred_at":"2026-05-14T09:29:00.000Z"}`
+
+// Request is Documented as a program in Go sends it.
+func Request() humanhours.TrackRequest {
+	return humanhours.TrackRequest{
+		AgentID: "support-classifier", TaskType: "email_classification", Outcome: humanhours.OutcomeSuccess,
+		AgentDuration: decimal.NewNullDecimal(decimal.New(4, 0)), Model: "anthropic/claude-haiku-4.5",
+		Usage:    humanhours.Usage{TokensIn: humanhours.Int64(1240), TokensOut: humanhours.Int64(35)},
+		Metadata: []byte(`{"client":"acme","run":"a81c"}`), OccurredAt: start.Add(-time.Minute),
+	}
+}
+
+// batch is a body of POST /v1/track/batch.
+func batch(n int) string {
+	return `{"events":[` + strings.Repeat(Documented+",", n-1) + Documented + `]}`
+}
+
+// keys gives every request another idempotency key.
+type keys struct{ n int }
+
+func (k *keys) next() string {
+	k.n++
+	return "key-" + strconv.Itoa(k.n)
+}
+
+// requestJSON is a request as encoding/json reads it, without any rule of ours.
+type requestJSON struct {
+	AgentID       string              `json:"agent_id"`
+	TaskType      string              `json:"task_type"`
+	Outcome       string              `json:"outcome"`
+	AgentDuration decimal.NullDecimal `json:"agent_duration_seconds"`
+	AgentCost     decimal.NullDecimal `json:"agent_cost"`
+	Baseline      decimal.NullDecimal `json:"human_baseline_minutes"`
+	Model         string              `json:"model"`
+	TokensIn      *int64              `json:"tokens_in"`
+	TokensOut     *int64              `json:"tokens_out"`
+	Metadata      map[string]any      `json:"metadata"`
+	OccurredAt    time.Time           `json:"occurred_at"`
+	Key           string              `json:"idempotency_key,omitempty"`
+}
+
+// answerJSON is an answer of the size of ours.
+type answerJSON struct {
+	ID             string              `json:"event_id"`
+	AgentID        string              `json:"agent_id"`
+	TaskType       string              `json:"task_type"`
+	Outcome        string              `json:"outcome"`
+	Baseline       decimal.Decimal     `json:"resolved_baseline_minutes"`
+	BaselineSource string              `json:"resolved_baseline_source"`
+	Rate           decimal.Decimal     `json:"resolved_hourly_rate"`
+	RateSource     string              `json:"resolved_hourly_rate_source"`
+	Currency       string              `json:"currency"`
+	AgentDuration  decimal.NullDecimal `json:"agent_duration_seconds"`
+	HoursSaved     decimal.Decimal     `json:"hours_saved"`
+	CostSaved      decimal.Decimal     `json:"cost_saved"`
+	AgentCost      decimal.NullDecimal `json:"agent_cost"`
+	CostSource     string              `json:"resolved_cost_source"`
+	Precision      string              `json:"cost_precision"`
+	NetSaved       decimal.Decimal     `json:"net_saved"`
+	OccurredAt     time.Time           `json:"occurred_at"`
+	Model          string              `json:"model"`
+	TokensIn       *int64              `json:"tokens_in"`
+	TokensOut      *int64              `json:"tokens_out"`
+	PricedAs       string              `json:"priced_as"`
+	PriceInput     decimal.Decimal     `json:"price_input_per_token"`
+	PriceOutput    decimal.Decimal     `json:"price_output_per_token"`
+	PriceCurrency  string              `json:"price_currency"`
+	PriceSource    string              `json:"price_source"`
+	PriceVersion   string              `json:"price_version"`
+	PriceDate      string              `json:"price_date"`
+	FXRate         decimal.Decimal     `json:"fx_rate"`
+	FXSource       string              `json:"fx_source"`
+	FXDate         string              `json:"fx_date"`
+	Metadata       map[string]any      `json:"metadata"`
+}
+
+// answer is what a bare handler makes of a request.
+func (r *requestJSON) answer() answerJSON {
+	return answerJSON{
+		ID: "evt_01KRJ6G0Y3V8ZJ8M4T9M1YQ7QX", AgentID: r.AgentID, TaskType: r.TaskType, Outcome: r.Outcome, Baseline: decimal.New(4, 0), BaselineSource: "builtin",
+		Rate: decimal.New(45, 0), RateSource: "default", Currency: "EUR", AgentDuration: r.AgentDuration, HoursSaved: decimal.New(66, -3), CostSaved: decimal.New(297, -2),
+		AgentCost: decimal.NewNullDecimal(decimal.New(124552, -8)), CostSource: "computed", Precision: "exact", NetSaved: decimal.New(296875448, -8), OccurredAt: r.OccurredAt,
+		Model: r.Model, TokensIn: r.TokensIn, TokensOut: r.TokensOut, PricedAs: r.Model, PriceInput: decimal.New(1, -6), PriceOutput: decimal.New(5, -6), PriceCurrency: "USD",
+		PriceSource: "openrouter", PriceVersion: "008816b296e7", PriceDate: "2026-11-23", FXRate: decimal.New(8786, -4), FXSource: "ECB", FXDate: "2026-11-23", Metadata: r.Metadata,
+	}
+}

@@ -1,0 +1,237 @@
+package bench
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"slices"
+	"strings"
+	"time"
+
+	goredis "github.com/redis/go-redis/v9"
+)
+
+// Report measures all rows.
+type Report struct {
+	Folder string // where files are written; empty: the system's for temporary ones
+	Redis  string // address of a Redis that may be emptied; empty: one is started
+	Rounds int
+	Each   time.Duration
+	Only   string // measures only rows whose name contains it
+	Peers  bool   // lets other limiters admit what they do
+	Growth int    // up to how many events stores are filled; 0: they are not
+}
+
+// Write measures and writes a file; empty: the standard output. What is measured is said on the standard error, row by row.
+func (r *Report) Write(path string) error {
+	stop := nothing
+	if r.Redis == "" {
+		var err error
+		if r.Redis, stop, err = startRedis(); err != nil {
+			fmt.Fprintln(os.Stderr, "without Redis:", err)
+			stop = nothing
+		}
+	}
+	var text strings.Builder
+	r.head(&text)
+	var failed []error
+	for _, row := range slices.Concat(InProcess(), HTTP(r.Folder, r.Redis), Stores(r.Folder, r.Redis)) {
+		if !strings.Contains(row.Name, r.Only) {
+			continue
+		}
+		result := row.Measure(r.Rounds, r.Each)
+		if result.Err != nil {
+			failed = append(failed, result.Err)
+			fmt.Fprintln(os.Stderr, result.Err)
+			continue
+		}
+		line := result.line()
+		fmt.Fprint(os.Stderr, line)
+		text.WriteString(line)
+	}
+	var drawing string
+	if r.Peers {
+		failed = append(failed, r.peers(&text))
+	}
+	if r.Growth > 0 {
+		var err error
+		drawing, err = r.growth(&text)
+		failed = append(failed, err)
+	}
+	if err := errors.Join(append(failed, stop())...); err != nil {
+		return err
+	}
+	if path == "" {
+		_, err := fmt.Print(text.String())
+		return err
+	}
+	if drawing != "" {
+		if err := os.WriteFile(filepath.Join(filepath.Dir(path), chartFile), []byte(drawing), 0o644); err != nil {
+			return err
+		}
+	}
+	return os.WriteFile(path, []byte(text.String()), 0o644)
+}
+
+const chartFile = "growth.svg"
+
+// peers writes how exact limiters are.
+func (r *Report) peers(text *strings.Builder) error {
+	const limit, phases = 60, 8
+	list, err := Exactness(limit, phases, r.Redis)
+	if err != nil {
+		return err
+	}
+	fmt.Fprintf(text, `
+## How exact limiters are
+
+A caller that rests and then calls without a pause, with a limit of %d in a second: how many calls of its worst second were admitted. The rest ends at %d parts of a second, because some limiters
+have windows that begin with it.
+
+| limiter | how | admitted in the worst second |
+|---|---|---|
+`, limit, phases)
+	for _, a := range list {
+		line := fmt.Sprintf("| %s | %s | %d |\n", a.Name, a.How, a.Most)
+		fmt.Fprint(os.Stderr, line)
+		text.WriteString(line)
+	}
+	return nil
+}
+
+// growth writes what events and reports cost in stores that grow, and returns the chart of it.
+func (r *Report) growth(text *strings.Builder) (string, error) {
+	all, err := Growth(r.Growth, r.Folder, r.Redis)
+	if err != nil {
+		return "", err
+	}
+	fmt.Fprintf(text, `
+## Growth
+
+What one more event costs, in a group of 64 and with the file of SQLite synced, and what a report of 30 days by agent costs, over how many events an org has.
+
+![growth](%s)
+
+| store | events | one more event | report |
+|---|---|---|---|
+`, chartFile)
+	for _, kind := range []string{Memory, SQLite, Redis} {
+		for _, g := range all[kind] {
+			line := fmt.Sprintf("| %s | %s | %.1f µs | %.1f ms |\n", kind, thousands(float64(g.Events)), g.Append.Seconds()*1e6, g.Report.Seconds()*1e3)
+			fmt.Fprint(os.Stderr, line)
+			text.WriteString(line)
+		}
+	}
+	return chart(all), nil
+}
+
+func (r *Report) head(text *strings.Builder) {
+	fmt.Fprintf(text, `# Benchmarks
+
+Each path beside the raw limit of what lies under it: the same work at the layer below, in the same run. `+"`go run ./bench/cmd/report`"+` measures it again and writes this file.
+
+Both sides of a row take turns, %d rounds of about %v each; the ratio is that of a round, and its median counts. Servers are processes of their own on one processor, and the load comes from
+another, where the system has `+"`taskset`"+`. A number beside a ratio is of this machine on this day and says nothing about another.
+
+- %s, %d processors, %s
+- %s
+%s
+| path | raw side | goal | ratio: min, **median**, max | | ours | raw | CPU each, ours and raw |
+|---|---|---|---|---|---|---|---|
+`, r.Rounds, r.Each, cpuName(), runtime.NumCPU(), runtime.GOOS+"/"+runtime.GOARCH, runtime.Version(), r.redisVersion())
+}
+
+// line is the row of the table.
+func (r *Result) line() string {
+	goal, verdict, cpu := fmt.Sprintf("at least %g", r.Goal), "", ""
+	if r.Time {
+		goal = fmt.Sprintf("at most %g of the time", r.Goal)
+	}
+	if !r.Reached() {
+		verdict = "misses"
+	}
+	if r.CPU > 0 {
+		cpu = fmt.Sprintf("%.1f µs, %.1f µs", r.CPU, r.Base)
+	}
+	return fmt.Sprintf("| %s | %s | %s | %.2f, **%.2f**, %.2f | %s | %s %s/s | %s/s | %s |\n",
+		r.Name, r.Raw, goal, r.Min(), r.Median(), r.Max(), verdict, thousands(r.Ours), r.Unit, thousands(r.Ref), cpu)
+}
+
+func thousands(f float64) string {
+	text := fmt.Sprintf("%.0f", f)
+	for i := len(text) - 3; i > 0; i -= 3 {
+		text = text[:i] + "," + text[i:]
+	}
+	return text
+}
+
+func cpuName() string {
+	file, err := os.Open("/proc/cpuinfo")
+	if err != nil {
+		return runtime.GOARCH
+	}
+	defer file.Close()
+	for lines := bufio.NewScanner(file); lines.Scan(); {
+		if name, value, ok := strings.Cut(lines.Text(), ":"); ok && strings.TrimSpace(name) == "model name" {
+			return strings.TrimSpace(value)
+		}
+	}
+	return runtime.GOARCH
+}
+
+func (r *Report) redisVersion() string {
+	if r.Redis == "" {
+		return "- no Redis: its rows are missing\n"
+	}
+	client := goredis.NewClient(&goredis.Options{Addr: r.Redis})
+	defer client.Close()
+	info, _ := client.Info(context.Background(), "server").Result()
+	for line := range strings.Lines(info) {
+		if version, ok := strings.CutPrefix(line, "redis_version:"); ok {
+			return "- Redis " + strings.TrimSpace(version) + " on the loopback interface, without persistence\n"
+		}
+	}
+	return ""
+}
+
+// startRedis starts one on a free port, without persistence.
+func startRedis() (address string, stop func() error, err error) {
+	program, err := exec.LookPath("redis-server")
+	if err != nil {
+		return "", nil, err
+	}
+	free, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return "", nil, err
+	}
+	address = free.Addr().String()
+	_ = free.Close()
+	_, port, _ := net.SplitHostPort(address)
+	command := exec.Command(program, "--port", port, "--bind", "127.0.0.1", "--save", "", "--appendonly", "no")
+	if err := command.Start(); err != nil {
+		return "", nil, err
+	}
+	client := goredis.NewClient(&goredis.Options{Addr: address})
+	defer client.Close()
+	for range 100 {
+		if err = client.Ping(context.Background()).Err(); err == nil {
+			break
+		}
+		time.Sleep(50 * time.Millisecond)
+	}
+	stop = func() error {
+		_ = command.Process.Kill()
+		_ = command.Wait() // killed
+		return nil
+	}
+	if err != nil {
+		return "", nil, errors.Join(err, stop())
+	}
+	return address, stop, nil
+}

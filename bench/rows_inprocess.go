@@ -1,0 +1,209 @@
+package bench
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"log/slog"
+	"net/http"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"golang.org/x/time/rate"
+
+	"github.com/humanhours/humanhours-go"
+	"github.com/humanhours/humanhours-go/pricebook"
+	"github.com/humanhours/humanhours-go/store/memory"
+)
+
+// tracker is one with prices and exchange rates on a store; its clock stands still.
+func tracker(s humanhours.Store) (*humanhours.Tracker, error) {
+	return humanhours.New(s, humanhours.Config{Clock: clock, Prices: pricebook.Snapshot(), Rates: pricebook.SnapshotRates(), Logger: slog.New(slog.DiscardHandler)})
+}
+
+func nothing() error { return nil }
+
+// InProcess are the rows that need neither a file nor a server.
+func InProcess() []Row {
+	return []Row{
+		{
+			Name: "`Track`, memory store, one goroutine, with idempotency key", Raw: "`json.Unmarshal` of its own request", Unit: "events", Goal: 0.8, Time: true,
+			Start: func() (Side, Side, func() error, error) {
+				one := []byte(Documented)
+				ours, err := tracking(1)
+				return ours, unmarshalling(one, 1), nothing, err
+			},
+		},
+		{
+			Name: "`TrackBatch` of 1000, memory store", Raw: "`json.Unmarshal` of the same requests", Unit: "events", Goal: 0.4, Time: true,
+			Start: func() (Side, Side, func() error, error) {
+				ours, err := tracking(1000)
+				return ours, unmarshalling([]byte(Documented), 1), nothing, err
+			},
+		},
+		{
+			Name: "limiter in process, 1,000,000 keys, 2 goroutines", Raw: "`golang.org/x/time/rate`, a map of the same keys", Unit: "takes", Goal: 1,
+			Start: limiters,
+		},
+		{
+			Name: "price look-up during a refresh", Raw: "a read of a Go map", Unit: "quotes", Goal: 3, Time: true,
+			Start: quotes,
+		},
+	}
+}
+
+// tracking tracks in calls of some events each. A new store now and then keeps the memory that it has the same.
+func tracking(size int) (Side, error) {
+	var t *humanhours.Tracker
+	var key keys
+	left := 0
+	ctx := context.Background()
+	requests := make([]humanhours.TrackRequest, size)
+	return func(n int) (time.Duration, error) {
+		for done := 0; done < n; done += size {
+			if left -= size; left < 0 {
+				left = 200_000
+				var err error
+				if t, err = tracker(memory.New()); err != nil {
+					return 0, err
+				}
+			}
+			for i := range requests {
+				requests[i] = Request()
+				requests[i].IdempotencyKey = key.next()
+			}
+			if size == 1 {
+				if _, err := t.Track(ctx, humanhours.Caller{}, requests[0]); err != nil {
+					return 0, err
+				}
+				continue
+			}
+			results, err := t.TrackBatch(ctx, humanhours.Caller{}, requests)
+			if err != nil || results[0].Err != nil {
+				return 0, fmt.Errorf("batch: %w, %v", err, results[0].Err)
+			}
+		}
+		return 0, nil
+	}, nil
+}
+
+func unmarshalling(body []byte, events int) Side {
+	return func(n int) (time.Duration, error) {
+		for done := 0; done < n; done += events {
+			var r requestJSON
+			if err := json.Unmarshal(body, &r); err != nil {
+				return 0, err
+			}
+		}
+		return 0, nil
+	}
+}
+
+// limiters take for a million keys, each side with two goroutines.
+func limiters() (Side, Side, func() error, error) {
+	const count, goroutines, limit = 1_000_000, 2, 60
+	names := make([]string, count)
+	for i := range names {
+		names[i] = fmt.Sprintf("key-%08d", i*7919%count)
+	}
+	both := func(take func(name string) error) Side {
+		var at atomic.Int64
+		return func(n int) (time.Duration, error) {
+			var all sync.WaitGroup
+			errs := make([]error, goroutines)
+			for g := range goroutines {
+				first := at.Add(int64(n/goroutines)) - int64(n/goroutines)
+				all.Go(func() {
+					for i := range n / goroutines {
+						if err := take(names[(int(first)+i)%count]); err != nil {
+							errs[g] = err
+							return
+						}
+					}
+				})
+			}
+			all.Wait()
+			return 0, errs[0]
+		}
+	}
+	ctx, ours := context.Background(), humanhours.NewLimiter(nil)
+	var mu sync.Mutex
+	raw := make(map[string]*rate.Limiter)
+	return both(func(name string) error {
+			_, err := ours.Take(ctx, humanhours.TakeQuery{Key: name, Limit: limit})
+			return err
+		}), both(func(name string) error {
+			mu.Lock()
+			l := raw[name]
+			if l == nil {
+				l = rate.NewLimiter(limit, limit)
+				raw[name] = l
+			}
+			mu.Unlock()
+			l.Allow()
+			return nil
+		}), nothing, nil
+}
+
+// quotes asks a book that is being refreshed all the time.
+func quotes() (Side, Side, func() error, error) {
+	const model = "anthropic/claude-haiku-4.5"
+	ctx, q := context.Background(), humanhours.PriceQuery{Org: "acme", Model: model, At: start, Usage: Request().Usage}
+	plain := make(map[string]humanhours.Price)
+	var listing []string
+	for id := range pricebook.Snapshot().Models() {
+		got, err := pricebook.Snapshot().Quote(ctx, humanhours.PriceQuery{Model: id, At: start})
+		if err != nil {
+			return nil, nil, nil, err
+		}
+		plain[id] = got.Price
+		price := func(d []byte) string { return `"` + string(d) + `"` }
+		listing = append(listing, `{"id":"`+id+`","pricing":{"prompt":`+price(humanhours.AppendDecimal(nil, got.Price.Input.Decimal))+
+			`,"completion":`+price(humanhours.AppendDecimal(nil, got.Price.Output.Decimal))+`}}`)
+	}
+	body := `{"data":[` + strings.Join(listing, ",") + `]}`
+	book, err := pricebook.New(pricebook.Config{Logger: slog.New(slog.DiscardHandler), Client: &http.Client{Transport: transport(func() *http.Response {
+		return &http.Response{StatusCode: http.StatusOK, ContentLength: -1, Body: io.NopCloser(strings.NewReader(body))}
+	})}})
+	if err != nil {
+		return nil, nil, nil, err
+	}
+	refreshing, cancel := context.WithCancel(ctx)
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		for refreshing.Err() == nil {
+			_, _ = book.Refresh(refreshing) // what the feed says has no part in it
+			time.Sleep(10 * time.Millisecond)
+		}
+	}()
+	var sink humanhours.Price
+	return func(n int) (time.Duration, error) {
+			for range n {
+				got, err := book.Quote(ctx, q)
+				if err != nil || got.Unpriced != "" {
+					return 0, fmt.Errorf("quote %v: %w", got.Unpriced, err)
+				}
+			}
+			return 0, nil
+		}, func(n int) (time.Duration, error) {
+			for range n {
+				sink = plain[model]
+			}
+			if !sink.Input.Valid {
+				return 0, fmt.Errorf("no price")
+			}
+			return 0, nil
+		}, func() error {
+			cancel()
+			<-done
+			return nil
+		}, nil
+}
+
+type transport func() *http.Response
+
+func (t transport) RoundTrip(*http.Request) (*http.Response, error) { return t(), nil }

@@ -1,0 +1,195 @@
+package bench
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/go-redis/redis_rate/v10"
+	goredis "github.com/redis/go-redis/v9"
+
+	"github.com/humanhours/humanhours-go"
+	"github.com/humanhours/humanhours-go/store"
+	"github.com/humanhours/humanhours-go/store/memory"
+	redisstore "github.com/humanhours/humanhours-go/store/redis"
+	"github.com/humanhours/humanhours-go/store/sqlite"
+)
+
+// Stores are the rows of the durable stores, in a folder and on a Redis.
+func Stores(folder, redis string) []Row {
+	rows := []Row{{
+		Name: "SQLite Append, 64 callers, FULL, sums on", Raw: "an append-only log that is synced, with the same group commit", Unit: "events", Goal: 0.15,
+		Start: func() (Side, Side, func() error, error) { return sqliteAppend(folder) },
+	}}
+	if redis == "" {
+		return rows
+	}
+	for callers, goal := range map[int]float64{64: 0.9, 256: 1.3} {
+		rows = append(rows, Row{
+			Name: fmt.Sprintf("Redis Append, %d callers, sums on", callers), Raw: "plain `SET` of the same bytes, same client", Unit: "events", Goal: goal,
+			Start: func() (Side, Side, func() error, error) { return redisAppend(redis, callers) },
+		})
+	}
+	return append(rows, Row{
+		Name: "limiter on Redis, 64 callers, 100 keys", Raw: "go-redis/redis_rate", Unit: "takes", Goal: 1.5,
+		Start: func() (Side, Side, func() error, error) { return redisLimiter(redis, 64) },
+	})
+}
+
+// maker makes entries as a Tracker does, one a millisecond.
+type maker struct{ made atomic.Int64 }
+
+func (m *maker) entries(n int) []humanhours.Entry {
+	first := int(m.made.Add(int64(n))) - n
+	list := make([]humanhours.Entry, n)
+	for i := range list {
+		list[i] = entry(first + i)
+	}
+	return list
+}
+
+// entry is the n-th event of a fleet of 20 agents with 30 task types and 10 models.
+func entry(n int) humanhours.Entry {
+	at := start.Add(time.Duration(n) * time.Millisecond)
+	e := template
+	e.Event.ID = fmt.Sprintf("evt_01KRJ6G0Y3%016d", n)
+	e.Event.AgentID, e.Event.TaskType, e.Event.Model = fmt.Sprint("agent-", n*7%20), fmt.Sprint("task_type_", n*11%30), fmt.Sprint("acme/model-", n*3%10)
+	e.Event.ReceivedAt, e.Event.OccurredAt, e.At = at, at.Add(-time.Minute), at
+	e.Key, e.Window = fmt.Sprint("key-", n), humanhours.IdempotencyWindow
+	return e
+}
+
+// template is Documented as it is stored.
+var template = func() humanhours.Entry {
+	t, err := tracker(memory.New())
+	if err != nil {
+		panic(err) // the books are embedded
+	}
+	result, err := t.Track(context.Background(), humanhours.Caller{Org: "acme"}, Request())
+	if err != nil {
+		panic(err)
+	}
+	return humanhours.Entry{Event: result.Event}
+}()
+
+// callers has some goroutines do one thing for each of n.
+func callers(count, n int, do func(i int) error) error {
+	var all sync.WaitGroup
+	errs := make([]error, count)
+	for c := range count {
+		all.Go(func() {
+			for i := c; i < n; i += count {
+				if errs[c] = do(i); errs[c] != nil {
+					return
+				}
+			}
+		})
+	}
+	all.Wait()
+	return errors.Join(errs...)
+}
+
+// appending appends one entry in each call.
+func appending(s humanhours.Store, m *maker, count int) Side {
+	ctx := context.Background()
+	return func(n int) (time.Duration, error) {
+		list := m.entries(n)
+		return 0, callers(count, n, func(i int) error {
+			got := s.Append(ctx, list[i:i+1])[0]
+			if got.Replayed {
+				return errors.New("an entry was a replay")
+			}
+			return got.Err
+		})
+	}
+}
+
+// logFile is what lies under a database: a file that is written and synced.
+type logFile struct {
+	humanhours.Store // nil
+	file             *os.File
+	buffer           bytes.Buffer
+}
+
+func (l *logFile) Append(_ context.Context, entries []humanhours.Entry) []humanhours.Appended {
+	l.buffer.Reset()
+	results := make([]humanhours.Appended, len(entries))
+	for i := range entries {
+		l.buffer.Write(append(entries[i].Event.AppendStored(l.buffer.AvailableBuffer()), '\n'))
+		results[i].Event = entries[i].Event
+	}
+	_, err := l.file.Write(l.buffer.Bytes())
+	if err = errors.Join(err, l.file.Sync()); err != nil {
+		for i := range results {
+			results[i].Err = err
+		}
+	}
+	return results
+}
+
+func sqliteAppend(folder string) (Side, Side, func() error, error) {
+	dir, err := os.MkdirTemp(folder, "append")
+	if err != nil {
+		return nil, nil, nil, err
+	}
+	db, err := sqlite.Open(filepath.Join(dir, "hours.db"), sqlite.Config{Logger: slog.New(slog.DiscardHandler)})
+	if err != nil {
+		return nil, nil, nil, err
+	}
+	file, err := os.Create(filepath.Join(dir, "log"))
+	if err != nil {
+		return nil, nil, nil, err
+	}
+	ours, raw := store.NewGroup(db, store.GroupConfig{}), store.NewGroup(&logFile{file: file}, store.GroupConfig{})
+	stop := func() error {
+		return errors.Join(ours.Close(), raw.Close(), db.Close(), file.Close(), os.RemoveAll(dir))
+	}
+	return appending(ours, &maker{}, 64), appending(raw, &maker{}, 64), stop, nil
+}
+
+func redisAppend(address string, count int) (Side, Side, func() error, error) {
+	ctx, client := context.Background(), goredis.NewClient(&goredis.Options{Addr: address})
+	s, err := redisstore.New(client, redisstore.Config{Logger: slog.New(slog.DiscardHandler)})
+	if err != nil {
+		return nil, nil, nil, err
+	}
+	var m maker
+	raw := func(n int) (time.Duration, error) {
+		list := m.entries(n)
+		keys, texts := make([]string, n), make([]string, n)
+		for i := range list {
+			keys[i], texts[i] = "raw:"+list[i].Event.ID, string(list[i].Event.AppendStored(nil))
+		}
+		return 0, callers(count, n, func(i int) error { return client.Set(ctx, keys[i], texts[i], 0).Err() })
+	}
+	return appending(s, &maker{}, count), raw, func() error { return errors.Join(s.Close(), client.FlushAll(ctx).Err(), client.Close()) }, nil
+}
+
+func redisLimiter(address string, count int) (Side, Side, func() error, error) {
+	const keys, limit = 100, 1000
+	ctx, client := context.Background(), goredis.NewClient(&goredis.Options{Addr: address})
+	ours, err := redisstore.NewLimiter(client, redisstore.LimiterConfig{OnFailure: redisstore.FailClosed, Logger: slog.New(slog.DiscardHandler)})
+	if err != nil {
+		return nil, nil, nil, err
+	}
+	theirs := redis_rate.NewLimiter(client)
+	name := func(i int) string { return fmt.Sprint("key-", i%keys) }
+	return func(n int) (time.Duration, error) {
+			return 0, callers(count, n, func(i int) error {
+				_, err := ours.Take(ctx, humanhours.TakeQuery{Key: name(i), Limit: limit})
+				return err
+			})
+		}, func(n int) (time.Duration, error) {
+			return 0, callers(count, n, func(i int) error {
+				_, err := theirs.Allow(ctx, name(i), redis_rate.PerSecond(limit))
+				return err
+			})
+		}, func() error { return errors.Join(ours.Close(), client.FlushAll(ctx).Err(), client.Close()) }, nil
+}
