@@ -4,6 +4,7 @@ import (
 	"context"
 	"maps"
 	"runtime"
+	"slices"
 	"sync"
 	"time"
 )
@@ -17,7 +18,7 @@ const (
 
 // addEvents adds up the events of a period.
 func (r *reporter) addEvents(ctx context.Context, store Store) error {
-	q := EventQuery{Org: r.org.ID, From: r.q.From, To: r.q.To, Sparse: !r.q.Range}
+	q := EventQuery{Org: r.org.ID, From: r.q.From, To: r.q.To, Sparse: !r.q.Range, Bare: !r.q.Range && !r.names()}
 	readers := min(maxReaders, runtime.GOMAXPROCS(0))
 	var parts []EventQuery
 	if readers > 1 {
@@ -64,6 +65,13 @@ func (r *reporter) addEvents(ctx context.Context, store Store) error {
 		}
 	}
 	return nil
+}
+
+// names reports whether the report is by, or filtered by, what a bare event lacks.
+func (r *reporter) names() bool {
+	return len(r.q.Filter.Agents) > 0 || len(r.q.Filter.TaskTypes) > 0 || slices.ContainsFunc(r.q.GroupBy, func(d Dimension) bool {
+		return slices.Contains([]Dimension{ByAgent, ByTaskType, ByCategory, ByBaselineSource, ByCostSource}, d)
+	})
 }
 
 // split cuts a query into parts of the same length; none if its events are not spread over much time.

@@ -202,3 +202,69 @@ func TestPartsOfAPeriodAddUp(t *testing.T) {
 		require.Equal(t, sums(want.Totals[0]), sums(got.Totals[0]))
 	}
 }
+
+// frugal leaves out of events whatever a query lets it.
+type frugal struct{ humanhours.Store }
+
+func (s frugal) Events(ctx context.Context, q humanhours.EventQuery) iter.Seq2[humanhours.Event, error] {
+	return func(yield func(humanhours.Event, error) bool) {
+		for e, err := range s.Store.Events(ctx, q) {
+			if q.Sparse {
+				e = humanhours.Event{
+					Org: e.Org, ID: e.ID, Test: e.Test, AgentID: e.AgentID, TaskType: e.TaskType, Outcome: e.Outcome, Model: e.Model, Metadata: e.Metadata,
+					OccurredAt: e.OccurredAt, Baseline: humanhours.Baseline{Source: e.Baseline.Source}, Currency: e.Currency, ROI: e.ROI, Amendments: e.Amendments,
+					Cost: humanhours.RunCost{Source: e.Cost.Source, UnpricedModel: e.Cost.UnpricedModel},
+				}
+				if q.Bare {
+					e.AgentID, e.TaskType, e.Baseline.Source, e.Cost.Source = "", "", "", ""
+				}
+			}
+			if !yield(e, err) {
+				return
+			}
+		}
+	}
+}
+
+// TestReportsNeedNoMoreThanTheyAskFor: a store may leave out of events what a query lets it.
+func TestReportsNeedNoMoreThanTheyAskFor(t *testing.T) {
+	s := memory.New()
+	for i := range 300 {
+		e := storetest.Entry("acme", i)
+		e.Event.OccurredAt = e.Event.OccurredAt.Add(time.Duration(i) * 5 * time.Hour)
+		e.Event.TaskType, e.Event.Model = []string{"email_classification", "own"}[i%2], []string{"", "m"}[i/2%2]
+		e.Event.Baseline.Source = []humanhours.BaselineSource{humanhours.BaselineBuiltin, humanhours.BaselineRequest}[i/3%2]
+		e.Event.Outcome = []humanhours.Outcome{humanhours.OutcomeSuccess, humanhours.OutcomeFailure}[i/4%2]
+		if i%5 == 0 {
+			e.Event.AgentCost.Valid = false
+			e.Event.Cost.Source = humanhours.CostNone
+		}
+		require.NoError(t, s.Append(t.Context(), []humanhours.Entry{e})[0].Err)
+	}
+	whole, err := humanhours.New(undivided{Store: s}, humanhours.Config{})
+	require.NoError(t, err)
+	little, err := humanhours.New(frugal{s}, humanhours.Config{})
+	require.NoError(t, err)
+	all := []humanhours.Dimension{
+		humanhours.ByAgent, humanhours.ByTaskType, humanhours.ByCategory, humanhours.ByModel, humanhours.ByOutcome, humanhours.ByBaselineSource, humanhours.ByCostSource,
+		humanhours.ByClient, humanhours.ByDay, humanhours.MetadataDimension("n"),
+	}
+	for _, filter := range []humanhours.ReportFilter{
+		{}, {Agents: []string{"agent-1"}}, {TaskTypes: []string{"own"}}, {Models: []string{"m"}}, {Outcomes: []humanhours.Outcome{humanhours.OutcomeFailure}},
+		{Metadata: map[string][]string{"client": {"Zoë"}}},
+	} {
+		for i, d := range all {
+			for _, q := range []humanhours.ReportQuery{
+				{GroupBy: []humanhours.Dimension{d}, Filter: filter}, {GroupBy: []humanhours.Dimension{d}, Filter: filter, Range: true},
+				{GroupBy: []humanhours.Dimension{d, all[(i+3)%len(all)]}, Filter: filter},
+			} {
+				got, err := little.Report(t.Context(), humanhours.Caller{Org: "acme"}, q)
+				require.NoError(t, err)
+				want, err := whole.Report(t.Context(), humanhours.Caller{Org: "acme"}, q)
+				require.NoError(t, err)
+				require.Equal(t, rows(want), rows(got), "%+v", q)
+				require.Equal(t, want.Caveats, got.Caveats)
+			}
+		}
+	}
+}

@@ -64,7 +64,7 @@ import (
 //   - Events yields each matching event once, in the order that was asked for, whatever the order in which they came.
 //   - Events goes on after a cursor, wherever it comes from.
 //   - Events holds no lock and no transaction while the caller's loop body runs.
-//   - A sparse event has at least what EventQuery.Sparse leaves in, as the whole one has it.
+//   - A sparse event has at least what EventQuery.Sparse and Bare leave in, as the whole one has it.
 //   - An org sees its own events only.
 //
 // # Failure
@@ -185,6 +185,8 @@ type EventQuery struct {
 	// Sparse lets the store leave out what few reports need, if it is faster so: KeyID, ReceivedAt, AgentDuration, Usage, LLMCalls, AuditSample,
 	// Baseline.Minutes, HourlyRate, Credited, Scale, and of Cost all but Source and UnpricedModel. What amendments say is whole. It goes with ByOccurred.
 	Sparse bool
+	// Bare lets it leave out AgentID, TaskType, Baseline.Source and Cost.Source too, of events that are Sparse.
+	Bare bool
 }
 
 // Cursor is a position in an ordered stream of events, as CursorOf returns it: At is whole milliseconds. It stays valid

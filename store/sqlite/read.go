@@ -109,7 +109,7 @@ func (s *Store) Events(ctx context.Context, q humanhours.EventQuery) iter.Seq2[h
 		if lean {
 			read, size = s.sparsePages(q.Org), sparsePage
 		}
-		query := s.write.text.pages[pageKind{q.Order, q.Descending, lean}]
+		query := s.write.text.pages[pageKind{q.Order, q.Descending, lean, lean && q.Bare}]
 		for left := q.Limit; ; {
 			n := size
 			if left > 0 {
@@ -182,6 +182,7 @@ type pageKind struct {
 	order      humanhours.EventOrder
 	descending bool
 	sparse     bool
+	bare       bool
 }
 
 // pageQueries has a sum as the limit: SQLite looks at a bare parameter there when it plans, and would prepare the statement
@@ -190,10 +191,12 @@ func pageQueries() map[pageKind]string {
 	all := make(map[pageKind]string)
 	for order, at := range map[humanhours.EventOrder]string{humanhours.ByOccurred: "occurred_at_ms", humanhours.ByReceived: "received_at_ms"} {
 		where := " FROM events WHERE org = ? AND (" + at + ", id) > (?, ?) AND (" + at + ", id) < (?, ?) ORDER BY "
-		for _, list := range []string{selected(""), sparse} {
-			list, lean := "SELECT "+list+ofAmended, list == sparse
-			all[pageKind{order, false, lean}] = list + where + at + ", id LIMIT ? + 0"
-			all[pageKind{order, true, lean}] = list + where + at + " DESC, id DESC LIMIT ? + 0"
+		for _, list := range []string{selected(""), sparse, bare} {
+			kind := pageKind{order: order, sparse: list == sparse || list == bare, bare: list == bare}
+			list := "SELECT " + list + ofAmended + where + at
+			all[kind] = list + ", id LIMIT ? + 0"
+			kind.descending = true
+			all[kind] = list + " DESC, id DESC LIMIT ? + 0"
 		}
 	}
 	return all

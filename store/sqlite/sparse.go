@@ -16,6 +16,10 @@ import (
 const sparse = "id, occurred_at_ms, test, agent_id, task_type, outcome, model, currency, hours_saved_nano, cost_saved_nano, agent_cost_nano, net_saved_nano," +
 	" unpriced_model, baseline_source, cost_source, metadata"
 
+// bare are as many, and NULL where a bare event has nothing: each text costs as much as the sums.
+const bare = "id, occurred_at_ms, test, NULL, NULL, outcome, model, currency, hours_saved_nano, cost_saved_nano, agent_cost_nano, net_saved_nano," +
+	" unpriced_model, NULL, NULL, metadata"
+
 const sparseColumns = 16 + 1 // with ofAmended
 
 // ofAmended is amendmentsOf, which are looked for once and not at each event of an org without any, as most are. Its parameter is the org.
@@ -72,12 +76,12 @@ func (r *sparseRow) event(e *humanhours.Event) error {
 	e.ID = r.text()
 	e.OccurredAt = instant(r.number())
 	e.Test = r.number() != 0
-	e.AgentID, e.TaskType, e.Outcome = r.text(), r.text(), humanhours.Outcome(r.text())
+	e.AgentID, e.TaskType, e.Outcome = r.nullText(), r.nullText(), humanhours.Outcome(r.text())
 	e.Model, e.Currency = r.nullText(), r.text()
 	e.HoursSaved, e.CostSaved = fromNano(r.number()), fromNano(r.number())
 	e.AgentCost, e.NetSaved = fromNullNano(r.nullNumber()), fromNano(r.number())
 	e.Cost.UnpricedModel = r.nullText()
-	e.Baseline.Source, e.Cost.Source = humanhours.BaselineSource(r.text()), humanhours.CostSource(r.text())
+	e.Baseline.Source, e.Cost.Source = humanhours.BaselineSource(r.nullText()), humanhours.CostSource(r.nullText())
 	if metadata := r.nullText(); metadata != "" {
 		e.Metadata = json.RawMessage(metadata)
 	}

@@ -41,7 +41,7 @@ const (
 	eventsInOrder   = "Events yields each matching event once, in the order that was asked for, whatever the order in which they came."
 	cursorGoesOn    = "Events goes on after a cursor, wherever it comes from."
 	nothingHeld     = "Events holds no lock and no transaction while the caller's loop body runs."
-	sparseIsEnough  = "A sparse event has at least what EventQuery.Sparse leaves in, as the whole one has it."
+	sparseIsEnough  = "A sparse event has at least what EventQuery.Sparse and Bare leave in, as the whole one has it."
 	orgsAreIsolated = "An org sees its own events only."
 
 	endedContext = "A context that has ended is answered promptly with its error, and nothing is stored."

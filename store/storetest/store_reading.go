@@ -97,16 +97,18 @@ func readingProofs() []proof[humanhours.Store] {
 			}
 			for _, q := range directions("acme") {
 				for _, limit := range []int{0, 1, 40} {
-					q.Limit, q.Sparse = limit, false
+					q.Limit, q.Sparse, q.Bare = limit, false, false
 					want := k.list(s, q)
-					q.Sparse = true
-					got := k.list(s, q)
-					if len(got) != len(want) {
-						k.Fatalf("%d sparse events of %+v, want %d", len(got), q, len(want))
-					}
-					for i := range got {
-						if a, b := sparseText(got[i]), sparseText(want[i]); a != b {
-							k.Fatalf("a sparse event is\n%s\nand the whole one\n%s", a, b)
+					for _, q.Bare = range []bool{false, true} {
+						q.Sparse = true
+						got := k.list(s, q)
+						if len(got) != len(want) {
+							k.Fatalf("%d sparse events of %+v, want %d", len(got), q, len(want))
+						}
+						for i := range got {
+							if a, b := sparseText(got[i], q.Bare), sparseText(want[i], q.Bare); a != b {
+								k.Fatalf("a sparse event, bare %t, is\n%s\nand the whole one\n%s", q.Bare, a, b)
+							}
 						}
 					}
 				}
@@ -415,13 +417,16 @@ func readingProofs() []proof[humanhours.Store] {
 	}
 }
 
-// sparseText is what a sparse event has to have.
-func sparseText(e humanhours.Event) string {
+// sparseText is what a sparse event, or a bare one, has to have.
+func sparseText(e humanhours.Event, bare bool) string {
 	amendments := humanhours.AppendAmendments(nil, e.Amendments)
 	lean := humanhours.Event{
 		ID: e.ID, Test: e.Test, AgentID: e.AgentID, TaskType: e.TaskType, Outcome: e.Outcome, Model: e.Model, Metadata: e.Metadata, OccurredAt: e.OccurredAt,
 		Baseline: humanhours.Baseline{Source: e.Baseline.Source}, Currency: e.Currency,
 		Cost: humanhours.RunCost{Source: e.Cost.Source, UnpricedModel: e.Cost.UnpricedModel}, ROI: e.ROI,
+	}
+	if bare {
+		lean.AgentID, lean.TaskType, lean.Baseline.Source, lean.Cost.Source = "", "", "", ""
 	}
 	return e.Org + " " + string(lean.AppendStored(nil)) + string(amendments)
 }
