@@ -386,6 +386,7 @@ func TestImportKey(t *testing.T) {
 	again, created, err := k.Import(t.Context(), "acme", secret, 0)
 	require.NoError(t, err)
 	assert.False(t, created)
+	again.LastUsedAt = key.LastUsedAt // which the call above records when it comes to it
 	assert.Equal(t, key, again, "what is stored stays, whatever the second import says")
 
 	_, err = k.Revoke(t.Context(), key.ID)
