@@ -5,6 +5,7 @@ import (
 	"errors"
 	"iter"
 	"strconv"
+	"strings"
 	"testing"
 	"time"
 
@@ -13,6 +14,8 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/humanhours/humanhours-go"
+	"github.com/humanhours/humanhours-go/store/memory"
+	"github.com/humanhours/humanhours-go/store/storetest"
 )
 
 func (w *world) agents(t testing.TB, test bool) map[string]humanhours.AgentEntry {
@@ -188,4 +191,24 @@ func TestEditsNeedAnOrgStore(t *testing.T) {
 	page, err := tracker.History(t.Context(), owner, 0, 1)
 	require.NoError(t, err)
 	assert.Empty(t, page)
+}
+
+// However many agents there are, and however long their ids, they are listed.
+func TestManyAgentsAreListed(t *testing.T) {
+	const agents = 45_000
+	s := memory.New()
+	entries := make([]humanhours.Entry, agents)
+	for i := range entries {
+		entries[i] = storetest.Entry("acme", i)
+		entries[i].Event.AgentID = strings.Repeat("\U0001f600", 190) + strconv.Itoa(i)
+	}
+	for _, got := range s.Append(t.Context(), entries) {
+		require.NoError(t, got.Err)
+	}
+	tracker, err := humanhours.New(s, humanhours.Config{Clock: func() time.Time { return entries[agents-1].At.Add(time.Hour) }})
+	require.NoError(t, err)
+	list, err := tracker.Agents(t.Context(), humanhours.Caller{Org: "acme"}, false)
+	require.NoError(t, err)
+	require.Len(t, list, agents)
+	require.EqualValues(t, 1, list[7].Recent[0].Events)
 }

@@ -95,6 +95,9 @@ func (l *csvLines) flag(set bool) {
 
 func (l *csvLines) instant(t time.Time) {
 	l.next()
+	if t.IsZero() {
+		return
+	}
 	l.text = instant.Append(l.text, t.UnixMilli())
 }
 

@@ -198,7 +198,9 @@ func (s *sums) long() bool {
 // shorten merges the log of a week, if it is worth it, and beside what asks for it. One log at a time: the next time that it has grown is soon enough
 // for another.
 func (s *Store) shorten(org string, week int64) {
-	if !s.shortening.CompareAndSwap(false, true) {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	if s.closed || !s.shortening.CompareAndSwap(false, true) {
 		return
 	}
 	s.shorter.Go(func() {
@@ -227,7 +229,10 @@ func (s *Store) merge(ctx context.Context, org string, week int64) error {
 		return nil
 	}
 	merged, err := rollup.Merge(of.log)
-	if err != nil || len(merged) >= len(of.log) {
+	if err == nil && len(merged) >= len(of.log) {
+		merged, err = rollup.Join(of.log) // one block, which is not looked at again until it has grown by half
+	}
+	if err != nil {
 		return err
 	}
 	_, err = s.sumsCall(ctx, s.scripts.resum, org, week, of.again, len(of.log), merged, 0)
@@ -301,7 +306,7 @@ func (s *Store) sumUp(ctx context.Context, org string, week int64) error {
 			}
 		}
 		answer, err = s.sumsCall(ctx, s.scripts.resum, org, week, list[1], list[2], log, events-counted)
-		if err != nil && strings.Contains(err.Error(), "maximum allowed size") { // proto-max-bulk-len
+		if err != nil && (strings.Contains(err.Error(), "maximum allowed size") || strings.Contains(err.Error(), "invalid bulk length")) { // proto-max-bulk-len
 			return fmt.Errorf("redis: the sums of a week are too large to be kept: %w: %w", errors.ErrUnsupported, err)
 		}
 		if err != nil {

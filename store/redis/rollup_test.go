@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -156,7 +157,7 @@ func TestLogsThatAreFullKeepNothingOut(t *testing.T) {
 	c, prefix := server.Client(t), fresh()
 	s := open(t, c, prefix)
 	server.Must(t, "CONFIG", "SET", "proto-max-bulk-len", 1<<20)
-	const batches, each = 40, 64
+	const batches, each = 150, 64
 	for i := range batches {
 		batch := entries(i*each, each)
 		for j := range batch {
@@ -176,4 +177,32 @@ func TestLogsThatAreFullKeepNothingOut(t *testing.T) {
 	report, err := tracker.Report(ctx, humanhours.Caller{Org: "acme"}, humanhours.ReportQuery{GroupBy: []humanhours.Dimension{humanhours.ByOutcome}})
 	require.NoError(t, err)
 	require.EqualValues(t, batches*each, report.Totals[0].Events)
+}
+
+// A report beside Close leaves nothing behind that goes on.
+func TestReportsBesideClose(t *testing.T) {
+	ctx := t.Context()
+	c := redistest.Start(t).Client(t)
+	for range 10 {
+		s := open(t, c, fresh())
+		for i := range 40 {
+			for _, got := range s.Append(ctx, entries(i*64, 64)) {
+				require.NoError(t, got.Err)
+			}
+		}
+		var all sync.WaitGroup
+		for range 4 {
+			all.Go(func() {
+				for range 5 {
+					for _, err := range s.Rollups(ctx, humanhours.RollupQuery{Org: "acme", By: humanhours.ByAgent}) {
+						if err != nil {
+							t.Error(err)
+						}
+					}
+				}
+			})
+		}
+		require.NoError(t, s.Close())
+		all.Wait()
+	}
 }

@@ -59,29 +59,41 @@ func (t *total) add(c *cell) {
 
 // table adds up cells, and gives each of their texts one number.
 type table struct {
-	names   Builder
+	names   map[string]uint32
 	texts   []string
 	totals  map[key]*total
 	order   []key
-	last    *string // first text of the block that numbers is of
-	numbers []uint32
+	last    *string  // first text of the block that numbers is of
+	numbers []uint32 // of those texts that were asked for, one more than it is
 }
 
-func newTable() *table { return &table{totals: make(map[key]*total), texts: []string{""}} }
+func newTable() *table {
+	return &table{names: map[string]uint32{"": 0}, texts: []string{""}, totals: make(map[key]*total)}
+}
+
+// number is that of a text of a block.
+func (t *table) number(texts []string, i uint64) uint32 {
+	if n := t.numbers[i]; n > 0 {
+		return n - 1
+	}
+	n, ok := t.names[texts[i]]
+	if !ok {
+		n = uint32(len(t.texts))
+		t.texts, t.names[texts[i]] = append(t.texts, texts[i]), n
+	}
+	t.numbers[i] = n + 1
+	return n
+}
 
 // add adds what a cell says about a kind of sums.
 func (t *table) add(texts []string, c *cell, k kind) {
 	if t.last != &texts[0] {
-		t.last, t.numbers = &texts[0], t.numbers[:0]
-		for _, s := range texts {
-			n := t.names.text(s)
-			if int(n) == len(t.texts) {
-				t.texts = append(t.texts, s)
-			}
-			t.numbers = append(t.numbers, uint32(n))
-		}
+		t.last, t.numbers = &texts[0], slices.Grow(t.numbers[:0], len(texts))[:len(texts)]
+		clear(t.numbers)
 	}
-	at := key{hour: c.hour, value: t.numbers[c.by[k]], currency: t.numbers[c.currency], unpriced: t.numbers[c.unpriced], kind: k, test: c.test}
+	at := key{
+		hour: c.hour, value: t.number(texts, c.by[k]), currency: t.number(texts, c.currency), unpriced: t.number(texts, c.unpriced), kind: k, test: c.test,
+	}
 	sum := t.totals[at]
 	if sum == nil {
 		sum = &total{}
@@ -131,6 +143,25 @@ func Merge(logs ...[]byte) ([]byte, error) {
 		return true
 	})
 	return merged.Append(nil), nil
+}
+
+// Join returns a log of one block that says the same with the same cells: each text stands in it once.
+func Join(logs ...[]byte) ([]byte, error) {
+	var joined Builder
+	for _, log := range logs {
+		err := each(log, func(texts []string, c *cell) {
+			r := c.rollup(texts)
+			if c.kind == fact {
+				joined.Add(&r)
+			} else {
+				joined.cell(c.kind, &r, texts[c.by[c.kind]])
+			}
+		})
+		if err != nil {
+			return nil, err
+		}
+	}
+	return joined.Append(nil), nil
 }
 
 // mostMerged is how much Compact merges: some ten milliseconds of work.

@@ -299,6 +299,12 @@ func TestCompactNeverGrows(t *testing.T) {
 	log, err := rollup.Compact(own, own)
 	require.NoError(t, err)
 	require.LessOrEqual(t, len(log), 2*len(own))
+	joined, err := rollup.Join(own, own)
+	require.NoError(t, err)
+	require.Less(t, len(joined), 2*len(own), "each text once")
+	require.Equal(t, len(joined), rollup.Size(joined), "one block")
+	q := humanhours.RollupQuery{By: humanhours.ByAgent}
+	require.Equal(t, texts(t, q.By, source(log).Rollups(t.Context(), q)), texts(t, q.By, source(joined).Rollups(t.Context(), q)))
 	few := add(500, func(i int) string { return fmt.Sprint("agent ", i%3) })
 	log, err = rollup.Compact(few, few)
 	require.NoError(t, err)

@@ -73,7 +73,9 @@ func (w *writer) sum(ctx context.Context, b blocks) error {
 		delete(w.counted, at)
 		err := w.merge(ctx, at, 0)
 		if rollup.Damaged(err) { // nobody's events are to be refused for that
-			err = w.missing(ctx, at)
+			if err = w.missing(ctx, at); err == nil {
+				_, err = w.exec(ctx, "DELETE FROM rollups WHERE org = ? AND day = ?", at.org, at.day)
+			}
 		}
 		if err != nil {
 			return err
@@ -101,21 +103,33 @@ func (w *writer) merge(ctx context.Context, at slot, level int) error {
 	if level == topLevel {
 		return nil
 	}
-	var logs [][]byte
+	// The latest of them; together they are not to become longer than is soon read and written.
+	const mostBytes = 4 << 20
+	n, size, first := 0, int64(0), int64(0)
 	err := w.query(ctx, func(scan scan) error {
+		var length int64
+		err := scan(&first, &length)
+		n, size = n+1, size+length
+		return err
+	}, "SELECT seq, length(log) FROM rollups WHERE org = ? AND day = ? AND level = ? ORDER BY seq DESC LIMIT ? + 0", at.org, at.day, level, fanout)
+	if err != nil || n < fanout || size > mostBytes {
+		return err
+	}
+	var logs [][]byte
+	err = w.query(ctx, func(scan scan) error {
 		var log []byte
 		err := scan(&log)
 		logs = append(logs, log)
 		return err
-	}, "SELECT log FROM rollups WHERE org = ? AND day = ? AND level = ?", at.org, at.day, level)
-	if err != nil || len(logs) < fanout {
+	}, "SELECT log FROM rollups WHERE org = ? AND day = ? AND level = ? AND seq >= ?", at.org, at.day, level, first)
+	if err != nil {
 		return err
 	}
 	merged, err := rollup.Compact(logs...)
 	if err != nil {
 		return err
 	}
-	if _, err := w.exec(ctx, "DELETE FROM rollups WHERE org = ? AND day = ? AND level = ?", at.org, at.day, level); err != nil {
+	if _, err := w.exec(ctx, "DELETE FROM rollups WHERE org = ? AND day = ? AND level = ? AND seq >= ?", at.org, at.day, level, first); err != nil {
 		return err
 	}
 	if err := w.addLog(ctx, at, level+1, merged); err != nil {

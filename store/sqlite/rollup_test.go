@@ -224,9 +224,32 @@ func TestDamagedSumsKeepNothingOut(t *testing.T) {
 	if got := text(t, db, "SELECT count(*) FROM rollups_missing"); got != "1" {
 		t.Errorf("%s days are missing", got)
 	}
+	if got := text(t, db, "SELECT count(*) < 30 FROM rollups"); got != "1" {
+		t.Error("the logs of a damaged day are kept, and read by each append")
+	}
 	requireSums(t, s, "acme")
 	if _, err := db.Exec("UPDATE rollups SET log = substr(log, 1, length(log) - 3)"); err != nil {
 		t.Fatal(err)
 	}
 	requireSums(t, s, "acme")
+}
+
+// Logs that have become long stay as they are: to make one of them would take seconds, or be refused.
+func TestLongSumsKeepNothingOut(t *testing.T) {
+	path := file(t)
+	s := open(t, path, sqlite.Config{Synchronous: sqlite.Normal})
+	mustAppend(t, s, entries(0, 1)...)
+	db := raw(t, path)
+	defer func() { _ = db.Close() }()
+	for range 15 {
+		if _, err := db.Exec("INSERT INTO rollups (org, day, level, log) SELECT org, day, 1, zeroblob(1000000) FROM rollups WHERE level = 0 LIMIT 1"); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for i := range 70 {
+		mustAppend(t, s, entries(1+i, 1)...)
+	}
+	if got := text(t, db, "SELECT count(*) FROM rollups WHERE level = 1"); got != "19" {
+		t.Errorf("%s logs of level 1", got)
+	}
 }
