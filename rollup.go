@@ -201,38 +201,24 @@ func (c *calendar) whole(hour int64) bool {
 	c.at = time.UnixMilli(hour * millisPerHour).In(c.zone)
 	whole, ok := c.known[hour]
 	if !ok {
-		whole = len(c.cuts(hour)) == 0
+		whole = !c.cut(hour)
 		c.known[hour] = whole
 	}
 	return whole
 }
 
-// cuts are the instants within an hour at which a unit ends.
-func (c *calendar) cuts(hour int64) []time.Time {
+// cut reports whether a unit ends within an hour, or the clock is changed.
+func (c *calendar) cut(hour int64) bool {
 	start := time.UnixMilli(hour * millisPerHour).In(c.zone)
 	end := start.Add(time.Hour)
-	var cuts []time.Time
-	for at := start; at.Before(end); {
-		_, until := at.ZoneBounds()
-		_, offset := at.Zone()
-		if until.IsZero() || until.After(end) {
-			until = end
-		}
-		if at.After(start) {
-			cuts = append(cuts, at) // the clock is changed
-		}
-		// A local hour begins, and with it perhaps a day, a week or a month.
-		local := (at.Unix() + int64(offset)) % 3600
-		next := at.Add(time.Duration((3600-(local+3600)%3600)%3600) * time.Second)
-		if next.Equal(at) {
-			next = at.Add(time.Hour)
-		}
-		if next.Before(until) && c.differs(next.Add(-time.Millisecond), next) {
-			cuts = append(cuts, next)
-		}
-		at = until.In(c.zone)
+	if _, until := start.ZoneBounds(); !until.IsZero() && until.Before(end) {
+		return true
 	}
-	return cuts
+	// A local hour begins, and with it perhaps a day, a week or a month.
+	_, offset := start.Zone()
+	into := ((start.Unix()+int64(offset))%3600 + 3600) % 3600
+	next := end.Add(-time.Duration(into) * time.Second)
+	return into > 0 && c.differs(next.Add(-time.Millisecond), next)
 }
 
 func (c *calendar) differs(a, b time.Time) bool {
