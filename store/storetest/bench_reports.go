@@ -18,7 +18,7 @@ func BenchmarkReports(b *testing.B, events int, newStore func(testing.TB) humanh
 		b.Run(fmt.Sprintf("%d orgs", orgs), func(b *testing.B) {
 			s := newStore(b)
 			start := time.Now()
-			Fill(b, s, orgs, events)
+			fillOrgs(b, s, orgs, events)
 			b.Logf("%d events stored in %v", events, time.Since(start).Round(time.Millisecond))
 			tracker, err := humanhours.New(s, humanhours.Config{})
 			if err != nil {
@@ -61,12 +61,12 @@ var filledFrom = time.Date(2026, time.May, 1, 0, 0, 0, 0, time.UTC)
 
 func filledOrg(n int) string { return fmt.Sprint("org-", n) }
 
-// Fill appends events that are spread over 30 days and some orgs, in groups of 64 as they come: with 20 agents, 30 task types and 10 models. The same for the
+// fillOrgs appends events that are spread over 30 days and some orgs, in groups of 64 as they come: with 20 agents, 30 task types and 10 models. The same for the
 // same arguments.
-func Fill(tb testing.TB, s humanhours.Store, orgs, events int) {
+func fillOrgs(tb testing.TB, s humanhours.Store, orgs, events int) {
 	tb.Helper()
 	for first := 0; first < events; first += 64 {
-		for _, got := range s.Append(tb.Context(), Filling(orgs, events, first, min(64, events-first))) {
+		for _, got := range s.Append(tb.Context(), fleet(orgs, events, first, min(64, events-first))) {
 			if got.Err != nil || got.Replayed || got.QuotaExceeded {
 				tb.Fatalf("an entry was %s (error %v)", outcome(got), got.Err)
 			}
@@ -74,8 +74,8 @@ func Fill(tb testing.TB, s humanhours.Store, orgs, events int) {
 	}
 }
 
-// Filling is the entries of Fill from the first on, n of them.
-func Filling(orgs, events, first, n int) []humanhours.Entry {
+// fleet is the entries of fillOrgs from the first on, n of them.
+func fleet(orgs, events, first, n int) []humanhours.Entry {
 	random := rand.New(rand.NewPCG(uint64(first), 3))
 	group := make([]humanhours.Entry, n)
 	for i := range group {
