@@ -258,8 +258,11 @@ func TestLostAnswersOfAmendments(t *testing.T) {
 	requireAmended(t, other, got.Event, 0, 6)
 
 	// Somebody is faster, and the answer that says so is lost.
-	amend(t, other, amendment(1, humanhours.AmendVoid, 0))
-	lose(func() {})
+	loseAfter(0, func() {
+		amend(t, other, amendment(1, humanhours.AmendVoid, 0))
+		loseAfter(0, func() {})
+	})
+	hook.keep = true
 	got, err = s.Amend(ctx, amendment(1, humanhours.AmendReprice, 0))
 	require.NoError(t, err)
 	require.False(t, got.Stored)

@@ -381,6 +381,7 @@ type loseAnswer struct {
 	mu   sync.Mutex
 	then func() // before the call is made again; nil: nothing is lost
 	skip int    // answers that arrive before
+	keep bool   // this one arrives too: then only comes between it and the next call
 }
 
 func (*loseAnswer) DialHook(next goredis.DialHook) goredis.DialHook { return next }
@@ -395,15 +396,17 @@ func (l *loseAnswer) ProcessHook(next goredis.ProcessHook) goredis.ProcessHook {
 			return err
 		}
 		l.mu.Lock()
-		then := l.then
+		then, keep := l.then, l.keep
 		if l.skip > 0 {
 			l.skip, then = l.skip-1, nil
 		} else {
-			l.then = nil
+			l.then, l.keep = nil, false
 		}
 		l.mu.Unlock()
 		if then != nil {
-			then()
+			if then(); keep {
+				return nil
+			}
 			cmd.SetErr(net.ErrClosed)
 			return net.ErrClosed
 		}
