@@ -26,6 +26,13 @@ func (s Scale) valid() bool {
 	return 0 <= s.Hours && s.Hours <= maxScale && 0 <= s.Money && s.Money <= maxScale
 }
 
+func (s Scale) orDefault() Scale {
+	if s == (Scale{}) {
+		return DefaultScale()
+	}
+	return s
+}
+
 // DefaultScale is the published rule: hours to 3 decimals, money to 9.
 func DefaultScale() Scale { return Scale{Hours: 3, Money: 9} }
 
@@ -109,9 +116,15 @@ func ComputeROI(in ROIInput) (ROI, error) {
 
 // computeROI is ComputeROI on numbers that are known to be in range.
 func computeROI(minutes, seconds, rate decimal.Decimal, cost decimal.NullDecimal, credited bool, scale Scale) ROI {
-	if scale == (Scale{}) {
-		scale = DefaultScale()
+	scale = scale.orDefault()
+	if roi, ok := smallROI(minutes, seconds, rate, cost, credited, scale); ok {
+		return roi
 	}
+	return wideROI(minutes, seconds, rate, cost, credited, scale)
+}
+
+// wideROI is computeROI for numbers of any size.
+func wideROI(minutes, seconds, rate decimal.Decimal, cost decimal.NullDecimal, credited bool, scale Scale) ROI {
 	var roi ROI
 	if credited {
 		// One division by 3600 instead of two by 60: the result is rounded once.
@@ -129,14 +142,44 @@ func computeROI(minutes, seconds, rate decimal.Decimal, cost decimal.NullDecimal
 	return roi
 }
 
+// smallROI is computeROI for small numbers; false: they are not.
+func smallROI(minutes, seconds, rate decimal.Decimal, cost decimal.NullDecimal, credited bool, scale Scale) (roi ROI, ok bool) {
+	var hours, money small
+	if credited {
+		if saved := smallOf(minutes).times(small{n: 60}).minus(smallOf(seconds)); saved.wide || saved.n > 0 {
+			hours = saved.over(3600, -scale.Hours)
+			hours.exp = -scale.Hours
+		}
+		money = hours.times(smallOf(rate)).rounded(scale.Money)
+	}
+	net := money
+	if cost.Valid {
+		amount := smallOf(cost.Decimal)
+		rounded := amount.rounded(scale.Money)
+		if net = money.minus(rounded); net.wide {
+			return ROI{}, false
+		}
+		roi.AgentCost = cost
+		if rounded != amount {
+			roi.AgentCost.Decimal = rounded.decimal()
+		}
+	}
+	if net.wide {
+		return ROI{}, false
+	}
+	roi.HoursSaved, roi.CostSaved, roi.NetSaved = hours.decimal(), money.decimal(), net.decimal()
+	return roi, true
+}
+
 // Recompute computes the results of e again from what is frozen on it: the same numbers as e.ROI for every stored event,
 // whatever the catalogue, the rates, the price book and the Config say today.
 func (e *Event) Recompute() ROI {
+	scale := e.Scale.orDefault()
 	cost := e.AgentCost // provided: the amount is itself the input
 	if e.Cost.Source == CostComputed {
-		cost = decimal.NewNullDecimal(e.computedCost())
+		cost = decimal.NewNullDecimal(e.computedCost(scale.Money))
 	}
-	return computeROI(e.Baseline.Minutes, e.AgentDuration.Decimal, e.HourlyRate.Amount, cost, e.Credited, e.Scale)
+	return computeROI(e.Baseline.Minutes, e.AgentDuration.Decimal, e.HourlyRate.Amount, cost, e.Credited, scale)
 }
 
 // round rounds half away from zero, and leaves a number alone that has no more than that many decimals.
@@ -162,15 +205,14 @@ func keep(d decimal.Decimal, limit int64, places int32) (decimal.Decimal, error)
 		return decimal.Decimal{}, nil // also for 0e999999999
 	}
 	magnitude := int64(d.NumDigits()) + int64(d.Exponent()) // 10^(magnitude-1) <= d < 10^magnitude
-	most := decimal.NewFromInt(limit)
-	if magnitude > int64(most.NumDigits()) {
-		return decimal.Decimal{}, errTooLarge
+	if magnitude > smallDigits+1 {
+		return decimal.Decimal{}, errTooLarge // no limit has more digits
 	}
 	if magnitude < -int64(places) {
 		return decimal.Decimal{}, nil // less than a tenth of the last place
 	}
 	d = round(d, places)
-	if d.GreaterThan(most) {
+	if over := smallOf(d).minus(small{n: limit}); over.wide && d.GreaterThan(decimal.NewFromInt(limit)) || over.n > 0 {
 		return decimal.Decimal{}, errTooLarge
 	}
 	return d, nil
@@ -360,17 +402,47 @@ func computeCost(u *Usage, p *Price, fx *ExchangeRate) decimal.Decimal {
 	return sum
 }
 
-// computedCost is the run cost of e from its frozen prices, before it is rounded: once, for the sum of all calls.
-func (e *Event) computedCost() decimal.Decimal {
-	if len(e.LLMCalls) == 0 {
-		return computeCost(&e.Usage, &e.Cost.Price, &e.Cost.FX)
+// smallCost is computeCost for small numbers.
+func smallCost(u *Usage, p *Price, fx *ExchangeRate) small {
+	sum := smallOf(p.Request.Decimal)
+	units := p.units()
+	for i, n := range u.counts() {
+		if n.Valid && units[i].Valid {
+			sum = sum.plus(small{n: n.Int64}.times(smallOf(units[i].Decimal)))
+		}
 	}
-	var sum decimal.Decimal
-	for i := range e.LLMCalls {
-		c := &e.LLMCalls[i]
-		sum = sum.Add(computeCost(&c.Usage, &c.Price, &c.FX))
+	if fx.To != "" {
+		sum = sum.times(smallOf(fx.Rate))
 	}
 	return sum
+}
+
+// computedCost is the run cost of e from its frozen prices, rounded to so many decimals: once, for the sum of all calls.
+func (e *Event) computedCost(places int32) decimal.Decimal {
+	var sum small
+	e.calls(func(u *Usage, p *Price, fx *ExchangeRate) { sum = sum.plus(smallCost(u, p, fx)) })
+	if sum = sum.rounded(places); !sum.wide {
+		return sum.decimal()
+	}
+	return e.wideCost(places)
+}
+
+// wideCost is computedCost for numbers of any size.
+func (e *Event) wideCost(places int32) decimal.Decimal {
+	var sum decimal.Decimal
+	e.calls(func(u *Usage, p *Price, fx *ExchangeRate) { sum = sum.Add(computeCost(u, p, fx)) })
+	return round(sum, places)
+}
+
+// calls calls f with each call of the run, or with the totals of the run if it does not list them.
+func (e *Event) calls(f func(*Usage, *Price, *ExchangeRate)) {
+	if len(e.LLMCalls) == 0 {
+		f(&e.Usage, &e.Cost.Price, &e.Cost.FX)
+	}
+	for i := range e.LLMCalls {
+		c := &e.LLMCalls[i]
+		f(&c.Usage, &c.Price, &c.FX)
+	}
 }
 
 // resolveCost fills in what the run of e cost: provided > computed > none. A book that does not answer costs the event
@@ -414,7 +486,7 @@ func (t *Tracker) resolveCost(ctx context.Context, e *Event, provided decimal.Nu
 			e.Cost.Precision = CostEstimated
 		}
 	}
-	amount, err := keep(e.computedCost(), MaxAgentCost, DefaultScale().Money)
+	amount, err := keep(e.computedCost(DefaultScale().Money), MaxAgentCost, DefaultScale().Money)
 	if err != nil {
 		none(UnpricedOutOfRange, "")
 		return

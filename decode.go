@@ -149,7 +149,7 @@ func (s *scanner) digits() (units int64, places int32, ok bool) {
 	if n == 0 || i == point+1 || s.data[first] == '0' && n > 1 && point != first+1 {
 		return 0, 0, false
 	}
-	if i < len(s.data) && s.data[i] != ',' && s.data[i] != '}' {
+	if i < len(s.data) && s.data[i] != ',' && s.data[i] != '}' && s.data[i] != ']' {
 		return 0, 0, false
 	}
 	if point >= 0 {

@@ -1,10 +1,8 @@
 package humanhours
 
 import (
-	"bytes"
 	"crypto/sha256"
 	"encoding/binary"
-	"encoding/json"
 	"time"
 	"unicode"
 	"unicode/utf8"
@@ -128,23 +126,4 @@ func (r *TrackRequest) fingerprint() Fingerprint {
 	}
 	sum := sha256.Sum256(b)
 	return Fingerprint(sum[:16])
-}
-
-// canonicalJSON returns valid JSON with the members of its objects sorted, numbers as they were written. Many
-// languages write maps in a new order every time.
-func canonicalJSON(raw json.RawMessage) []byte {
-	if len(raw) == 0 {
-		return nil
-	}
-	dec := json.NewDecoder(bytes.NewReader(raw))
-	dec.UseNumber()
-	var v any
-	if err := dec.Decode(&v); err != nil {
-		return raw
-	}
-	sorted, err := json.Marshal(v)
-	if err != nil {
-		return raw
-	}
-	return sorted
 }

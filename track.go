@@ -1,7 +1,6 @@
 package humanhours
 
 import (
-	"bytes"
 	"context"
 	"crypto/rand"
 	"encoding/json"
@@ -587,51 +586,4 @@ func checkExcerpt(field, s string) error {
 		return invalid(field, "must be at most 2,000 characters")
 	}
 	return nil
-}
-
-func (r *TrackRequest) validateMetadata() error {
-	raw := bytes.Trim(r.Metadata, " \t\r\n") // JSON knows fewer spaces than bytes.TrimSpace
-	if len(raw) == 0 || string(raw) == "null" {
-		r.Metadata = nil
-		return nil
-	}
-	if raw[0] != '{' {
-		return invalid("metadata", "must be a JSON object")
-	}
-	if !utf8.Valid(raw) {
-		return invalid("metadata", "must be valid UTF-8")
-	}
-	// Depth first: it is a plain scan, and nothing deep reaches a recursive parser.
-	if depth(raw) > MaxMetadataDepth {
-		return invalid("metadata", "must be nested at most 8 deep")
-	}
-	var compact bytes.Buffer
-	if err := json.Compact(&compact, raw); err != nil {
-		return invalid("metadata", "must be valid JSON")
-	}
-	if compact.Len() > MaxMetadataSize {
-		return invalid("metadata", "must be at most 16 KiB")
-	}
-	r.Metadata = compact.Bytes()
-	return nil
-}
-
-// depth returns how deep JSON is nested.
-func depth(raw []byte) int {
-	level, deepest, inString := 0, 0, false
-	for i := 0; i < len(raw); i++ {
-		switch c := raw[i]; {
-		case inString && c == '\\':
-			i++
-		case c == '"':
-			inString = !inString
-		case inString:
-		case c == '{' || c == '[':
-			level++
-			deepest = max(deepest, level)
-		case c == '}' || c == ']':
-			level--
-		}
-	}
-	return deepest
 }

@@ -1,0 +1,145 @@
+package humanhours
+
+import (
+	"bytes"
+	"encoding/json"
+	"unicode/utf8"
+)
+
+func (r *TrackRequest) validateMetadata() error {
+	raw := bytes.Trim(r.Metadata, " \t\r\n") // JSON knows fewer spaces than bytes.TrimSpace
+	if len(raw) == 0 || string(raw) == "null" {
+		r.Metadata = nil
+		return nil
+	}
+	if raw[0] != '{' {
+		return invalid("metadata", "must be a JSON object")
+	}
+	if !utf8.Valid(raw) {
+		return invalid("metadata", "must be valid UTF-8")
+	}
+	if len(raw) <= MaxMetadataSize && orderly(raw) {
+		r.Metadata = bytes.Clone(raw)
+		return nil
+	}
+	// Depth first: it is a plain scan, and nothing deep reaches a recursive parser.
+	if depth(raw) > MaxMetadataDepth {
+		return invalid("metadata", "must be nested at most 8 deep")
+	}
+	var compact bytes.Buffer
+	if err := json.Compact(&compact, raw); err != nil {
+		return invalid("metadata", "must be valid JSON")
+	}
+	if compact.Len() > MaxMetadataSize {
+		return invalid("metadata", "must be at most 16 KiB")
+	}
+	r.Metadata = compact.Bytes()
+	return nil
+}
+
+// depth returns how deep JSON is nested.
+func depth(raw []byte) int {
+	level, deepest, inString := 0, 0, false
+	for i := 0; i < len(raw); i++ {
+		switch c := raw[i]; {
+		case inString && c == '\\':
+			i++
+		case c == '"':
+			inString = !inString
+		case inString:
+		case c == '{' || c == '[':
+			level++
+			deepest = max(deepest, level)
+		case c == '}' || c == ']':
+			level--
+		}
+	}
+	return deepest
+}
+
+// canonicalJSON returns valid JSON with the members of its objects sorted, numbers as they were written. Many
+// languages write maps in a new order every time.
+func canonicalJSON(raw json.RawMessage) []byte {
+	if len(raw) == 0 || orderly(raw) {
+		return raw
+	}
+	return sorted(raw)
+}
+
+func sorted(raw json.RawMessage) []byte {
+	dec := json.NewDecoder(bytes.NewReader(raw))
+	dec.UseNumber()
+	var v any
+	if err := dec.Decode(&v); err != nil {
+		return raw
+	}
+	text, err := json.Marshal(v)
+	if err != nil {
+		return raw
+	}
+	return text
+}
+
+// orderly reports whether metadata is as most is: valid, at most MaxMetadataDepth deep, compact and canonical already. It saves the work of finding
+// that out with encoding/json, and of what it says no to, nothing is known. The text must be valid UTF-8.
+func orderly(raw []byte) bool {
+	s := scanner{data: raw}
+	s.orderly(1)
+	return !s.bad && s.at == len(raw)
+}
+
+// orderly skips a value that is.
+func (s *scanner) orderly(depth int) {
+	switch c := s.peek(); {
+	case depth > MaxMetadataDepth && (c == '{' || c == '['):
+		s.bad = true
+	case c == '{':
+		s.at++
+		var last []byte
+		for first := true; ; first = false {
+			name, ok := s.member(first)
+			if !ok {
+				return
+			}
+			s.bad = s.bad || !verbatim(name) || !first && bytes.Compare(last, name) >= 0
+			if s.orderly(depth + 1); s.bad {
+				return
+			}
+			last = name
+		}
+	case c == '[':
+		s.at++
+		for first := true; s.peek() != ']'; first = false {
+			if !first {
+				s.next(',')
+			}
+			if s.orderly(depth + 1); s.bad {
+				return
+			}
+		}
+		s.at++
+	case c == '"':
+		text, escaped := s.quoted()
+		s.bad = s.bad || escaped || !verbatim(text)
+	case c == 't' || c == 'f' || c == 'n':
+		switch string(s.raw()) {
+		case "true", "false", "null":
+		default:
+			s.bad = true
+		}
+	default:
+		_, _, ok := s.digits()
+		s.bad = s.bad || !ok
+	}
+}
+
+// verbatim reports whether encoding/json writes text as it is. It says no to some that it does.
+func verbatim(text []byte) bool {
+	const lineSeparators = 0xe2 // the first byte of two characters that are escaped, and of others
+	for _, c := range text {
+		if c < ' ' || c == '<' || c == '>' || c == '&' || c == lineSeparators {
+			return false
+		}
+	}
+	return true
+}
