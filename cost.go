@@ -5,6 +5,7 @@ import (
 	"errors"
 	"strings"
 	"time"
+	"unicode/utf8"
 
 	"github.com/shopspring/decimal"
 )
@@ -325,9 +326,9 @@ func (p *Price) units() [kinds]*decimal.NullDecimal {
 	}
 }
 
-// of returns the price with what is frozen of it for a usage: input and output, and of the others those that were used. It answers
-// why there is no price if one is missing or out of range.
-func (p Price) of(u *Usage) (Price, UnpricedReason) {
+// freeze leaves of the price what is frozen of it for a usage: input and output, and of the others those that were used. It answers why there is no
+// price if one is missing or out of range.
+func (p *Price) freeze(u *Usage) UnpricedReason {
 	if !p.Reasoning.Valid {
 		p.Reasoning = p.Output
 	}
@@ -336,20 +337,20 @@ func (p Price) of(u *Usage) (Price, UnpricedReason) {
 		used := n.Valid && n.Int64 > 0
 		switch {
 		case used && !units[i].Valid:
-			return Price{}, UnpricedPartial
+			return UnpricedPartial
 		case !units[i].Valid, !used && units[i] != &p.Input && units[i] != &p.Output:
 			*units[i] = decimal.NullDecimal{}
 		case !sane(units[i].Decimal):
-			return Price{}, UnpricedOutOfRange
+			return UnpricedOutOfRange
 		}
 	}
 	switch {
 	case !sane(p.Request.Decimal):
-		return Price{}, UnpricedOutOfRange
+		return UnpricedOutOfRange
 	case !p.Request.Valid || p.Request.Decimal.IsZero():
 		p.Request = decimal.NullDecimal{}
 	}
-	return p, ""
+	return ""
 }
 
 // Rates converts between currencies. Implementations must be safe for concurrent use.
@@ -464,26 +465,16 @@ func (t *Tracker) resolveCost(ctx context.Context, e *Event, provided decimal.Nu
 		}
 	}
 	if len(e.LLMCalls) == 0 {
-		p := t.priceUsage(ctx, e, e.Model, &e.Usage, true)
-		if p.Unpriced != "" {
-			none(p.Unpriced, "")
+		if reason := t.price(ctx, e, e.Model, &e.Usage, &e.Cost.Price, &e.Cost.FX, true); reason != "" {
+			none(reason, "")
 			return
-		}
-		e.Cost.Price, e.Cost.FX = p.Price, p.fx
-		if p.Estimated {
-			e.Cost.Precision = CostEstimated
 		}
 	}
 	for i := range e.LLMCalls {
 		c := &e.LLMCalls[i]
-		p := t.priceUsage(ctx, e, c.Model, &c.Usage, false)
-		if p.Unpriced != "" {
-			none(p.Unpriced, c.Model)
+		if reason := t.price(ctx, e, c.Model, &c.Usage, &c.Price, &c.FX, false); reason != "" {
+			none(reason, c.Model)
 			return
-		}
-		c.Price, c.FX = p.Price, p.fx
-		if p.Estimated {
-			e.Cost.Precision = CostEstimated
 		}
 	}
 	amount, err := keep(e.computedCost(DefaultScale().Money), MaxAgentCost, DefaultScale().Money)
@@ -494,73 +485,75 @@ func (t *Tracker) resolveCost(ctx context.Context, e *Event, provided decimal.Nu
 	e.AgentCost = decimal.NewNullDecimal(amount)
 }
 
-// quoted is a quote and the rate from its currency to the event's.
-type quoted struct {
-	Quote
-	fx ExchangeRate
-}
-
-// priceUsage asks for the price of a call of a model, or of the totals of a run.
-func (t *Tracker) priceUsage(ctx context.Context, e *Event, model string, u *Usage, totals bool) quoted {
-	unpriced := func(reason UnpricedReason) quoted { return quoted{Quote: Quote{Unpriced: reason}} }
+// price freezes the price of a call of a model, or of the totals of a run, and the exchange rate of its currency. It answers why there is none, and
+// notes on e if the price is estimated.
+func (t *Tracker) price(ctx context.Context, e *Event, model string, u *Usage, price *Price, fx *ExchangeRate, totals bool) UnpricedReason {
 	switch {
 	case model == "":
-		return unpriced(UnpricedNoModel)
+		return UnpricedNoModel
 	case *u == (Usage{}):
-		return unpriced(UnpricedNoTokens)
+		return UnpricedNoTokens
 	case t.cfg.Prices == nil:
-		return unpriced(UnpricedNoPriceBook)
+		return UnpricedNoPriceBook
 	}
 	quote, err := t.cfg.Prices.Quote(ctx, PriceQuery{Org: e.Org, Model: model, At: e.OccurredAt, Usage: *u, Totals: totals})
 	if err != nil {
 		t.cfg.Logger.WarnContext(ctx, "humanhours: the price book did not answer; the event has no run cost",
 			"org", e.Org, "model", model, "error", err)
-		return unpriced(UnpricedUnavailable)
+		return UnpricedUnavailable
 	}
 	if quote.Unpriced != "" {
-		return unpriced(quote.Unpriced)
+		return quote.Unpriced
 	}
-	price, reason := quote.Price.of(u)
-	if reason != "" {
-		return unpriced(reason)
+	if reason := quote.Price.freeze(u); reason != "" {
+		return reason
 	}
+	*price = quote.Price
 	if price.Model == "" {
 		price.Model = model // a book of one's own need not repeat what it was asked
 	}
 	// What is frozen must come back from every store as it was answered: days, and valid UTF-8.
 	price.Date = day(price.Date)
-	for _, text := range []*string{&price.Model, &price.Currency, &price.Source, &price.Version} {
+	for _, text := range [...]*string{&price.Model, &price.Currency, &price.Source, &price.Version} {
 		*text = mend(*text)
 	}
 	// The totals of a run are of one call at least, and nobody knows of how many more.
-	quote.Price, quote.Estimated = price, quote.Estimated || totals && price.Request.Valid
+	if quote.Estimated || totals && price.Request.Valid {
+		e.Cost.Precision = CostEstimated
+	}
 	if price.Currency == e.Currency {
-		return quoted{Quote: quote}
+		return ""
 	}
 	if t.cfg.Rates == nil {
-		return unpriced(UnpricedNoFX)
+		return UnpricedNoFX
 	}
-	fx, ok, err := t.cfg.Rates.Rate(ctx, price.Currency, e.Currency, e.OccurredAt)
+	rate, ok, err := t.cfg.Rates.Rate(ctx, price.Currency, e.Currency, e.OccurredAt)
 	switch {
 	case err != nil:
 		t.cfg.Logger.WarnContext(ctx, "humanhours: the exchange rates did not answer; the event has no run cost",
 			"org", e.Org, "from", price.Currency, "to", e.Currency, "error", err)
-		return unpriced(UnpricedUnavailable)
+		return UnpricedUnavailable
 	case !ok:
-		return unpriced(UnpricedNoFX)
-	case !sane(fx.Rate) || fx.Rate.IsZero():
-		return unpriced(UnpricedOutOfRange)
+		return UnpricedNoFX
+	case !sane(rate.Rate) || rate.Rate.IsZero():
+		return UnpricedOutOfRange
 	}
-	fx.From, fx.To = price.Currency, e.Currency
-	fx.Date, fx.Source = day(fx.Date), mend(fx.Source)
-	return quoted{Quote: quote, fx: fx}
+	rate.From, rate.To = price.Currency, e.Currency
+	rate.Date, rate.Source = day(rate.Date), mend(rate.Source)
+	*fx = rate
+	return ""
 }
 
 // day cuts an instant to its day, UTC.
 func day(t time.Time) time.Time { return t.UTC().Truncate(24 * time.Hour) }
 
 // mend replaces what is not UTF-8, as every encoder of JSON would.
-func mend(s string) string { return strings.ToValidUTF8(s, "\ufffd") }
+func mend(s string) string {
+	if utf8.ValidString(s) {
+		return s
+	}
+	return strings.ToValidUTF8(s, "\ufffd")
+}
 
 // sane reports whether a price or rate that somebody else's code returned is safe to compute with: not
 // negative, and of a size that arithmetic handles at once.

@@ -345,8 +345,11 @@ func appendDateField(dst []byte, name string, t time.Time) []byte {
 func appendString(dst []byte, s string) []byte {
 	const hex = "0123456789abcdef"
 	dst = append(dst, '"')
-	start := 0
-	for i := 0; i < len(s); {
+	start, i := 0, 0
+	for i < len(s) && s[i]-' ' <= '~'-' ' && s[i] != '"' && s[i] != '\\' { // what most texts are of
+		i++
+	}
+	for i < len(s) {
 		if c := s[i]; c < utf8.RuneSelf {
 			if c >= ' ' && c != '"' && c != '\\' && c != 0x7f {
 				i++
@@ -437,6 +440,11 @@ func newULIDs(random io.Reader) func(time.Time) (string, error) {
 		if err != nil {
 			return "", fmt.Errorf("make an event id: %w", err)
 		}
-		return idPrefix + id.String(), nil
+		var text [len(idPrefix) + ulid.EncodedSize]byte
+		copy(text[:], idPrefix)
+		if err := id.MarshalTextTo(text[len(idPrefix):]); err != nil {
+			return "", fmt.Errorf("write an event id: %w", err)
+		}
+		return string(text[:]), nil
 	}
 }

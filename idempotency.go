@@ -41,10 +41,23 @@ type Fingerprint [16]byte
 
 // checkIdempotencyKey holds a key that is present against its rules.
 func checkIdempotencyKey(key string) error {
+	if key != "" && len(key) <= MaxIdempotencyKey && printable(key) {
+		return nil
+	}
 	if n := utf8.RuneCountInString(key); n < 1 || n > MaxIdempotencyKey {
 		return invalid("idempotency_key", "must be 1 to 255 characters")
 	}
 	return checkText("idempotency_key", key)
+}
+
+// printable reports whether s is of printable ASCII alone, as most texts are.
+func printable(s string) bool {
+	for i := range len(s) {
+		if s[i] < ' ' || s[i] > '~' {
+			return false
+		}
+	}
+	return true
 }
 
 // checkText refuses invalid UTF-8 and control characters.

@@ -15,6 +15,7 @@ import (
 type orgSettings struct {
 	Org
 	plan Plan
+	rate HourlyRate // of agents that have none of their own
 }
 
 // orgCache remembers snapshots for Config.OrgCacheTTL.
@@ -96,7 +97,7 @@ func (t *Tracker) loadOrg(ctx context.Context, id string) (*orgSettings, error) 
 	if !ok && org.Plan != "" {
 		return nil, &Error{Code: CodeInternal, Message: "the org's plan " + org.Plan + " is not in Config.Plans"}
 	}
-	return &orgSettings{Org: org, plan: plan}, nil
+	return &orgSettings{Org: org, plan: plan, rate: org.settings().Rate}, nil
 }
 
 // UpdateOrg changes the settings of an org (empty: Config.DefaultOrg) through Config.Orgs, after Org.Validate. An org that

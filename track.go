@@ -312,25 +312,29 @@ func (t *Tracker) record(ctx context.Context, c Caller, rs []TrackRequest, out [
 	}
 	c.Org, c.KeyID = org.ID, mend(c.KeyID)
 	now := t.now()
-	entries := make([]Entry, 0, len(rs))
-	slots := make([]int, 0, len(rs)) // slots[i] is the index in rs of entries[i]
+	entries := make([]Entry, len(rs))
+	var few [8]int
+	slots := few[:0] // slots[i] is the index in rs of entries[i]
 	for i := range rs {
-		entry, err := t.prepare(ctx, c, org, rs[i], now)
-		switch {
-		case err == nil:
-			entries = append(entries, entry)
+		entry := &entries[len(slots)]
+		err := t.prepare(ctx, c, org, rs[i], now, entry)
+		if err == nil {
 			slots = append(slots, i)
-		case dependsOnState(err) && entry.Key != "":
-			out[i] = t.replayOr(ctx, c, entry, err)
-		default:
+			continue
+		}
+		if dependsOnState(err) && entry.Key != "" {
+			t.replayOr(ctx, c, entry, err, &out[i])
+		} else {
 			out[i].Err = err
 		}
+		*entry = Entry{}
 	}
-	if len(entries) == 0 {
+	if len(slots) == 0 {
 		return nil
 	}
-	for i, appended := range t.append(ctx, entries) {
-		out[slots[i]] = t.conclude(c, &entries[i], appended)
+	results := t.append(ctx, entries[:len(slots)])
+	for i := range results {
+		t.conclude(c, &entries[i], &results[i], &out[slots[i]])
 	}
 	return nil
 }
@@ -340,13 +344,13 @@ func dependsOnState(err error) bool {
 	return errors.Is(err, CodeUnknownTaskType) || errors.Is(err, CodeOccurredAtOutOfRange)
 }
 
-// prepare does everything before the store: validate, resolve and compute. When it refuses for a reason that depends on
-// state, the returned entry still has what Replay needs.
-func (t *Tracker) prepare(ctx context.Context, c Caller, org *orgSettings, r TrackRequest, now time.Time) (Entry, error) {
+// prepare does everything before the store: validate, resolve and compute. entry is zero before. When prepare refuses for a reason that depends on
+// state, entry still has what Replay needs.
+func (t *Tracker) prepare(ctx context.Context, c Caller, org *orgSettings, r TrackRequest, now time.Time, entry *Entry) error {
 	if err := r.validate(); err != nil {
-		return Entry{}, err
+		return err
 	}
-	entry := Entry{At: now, Cap: org.plan.EventsPerMonth}
+	entry.At, entry.Cap = now, org.plan.EventsPerMonth
 	if r.IdempotencyKey != "" {
 		entry.Key = storeKey(c, r.IdempotencyKey)
 		entry.Fingerprint = r.fingerprint()
@@ -357,10 +361,10 @@ func (t *Tracker) prepare(ctx context.Context, c Caller, org *orgSettings, r Tra
 	}
 	baseline, ok := org.resolveBaseline(r.TaskType, r.HumanBaselineMinutes, t.cfg.FallbackBaseline)
 	if !ok {
-		return entry, unknownTaskType(&org.Org, r.TaskType)
+		return unknownTaskType(&org.Org, r.TaskType)
 	}
 	if r.OccurredAt.Before(now.Add(-MaxEventAge)) || r.OccurredAt.After(now.Add(MaxEventLead)) {
-		return entry, &Error{
+		return &Error{
 			Code: CodeOccurredAtOutOfRange, Field: "occurred_at",
 			Message: "occurred_at must be at most 90 days ago and at most 24 hours ahead",
 			Hint:    "The server's clock says " + now.Format(instant.Layout) + ".",
@@ -371,25 +375,24 @@ func (t *Tracker) prepare(ctx context.Context, c Caller, org *orgSettings, r Tra
 		err = errors.New("Config.NewID returned an empty id")
 	}
 	if err != nil {
-		return entry, &Error{Code: CodeInternal, Message: "could not make an event id", Err: err}
+		return &Error{Code: CodeInternal, Message: "could not make an event id", Err: err}
 	}
-	rate := org.resolveRate(r.AgentID)
+	rate := org.rate
+	if len(org.Agents) > 0 {
+		rate = org.resolveRate(r.AgentID)
+	}
 	credited := t.cfg.Credit(r.Outcome)
-	entry.Event = Event{
-		ID: id, Org: org.ID, KeyID: c.KeyID, Test: c.Test,
-		AgentID: r.AgentID, TaskType: r.TaskType, Outcome: r.Outcome,
-		AgentDuration: r.AgentDuration,
-		Model:         r.Model, Usage: r.Usage,
-		Metadata: r.Metadata, AuditSample: r.AuditSample,
-		OccurredAt: r.OccurredAt, ReceivedAt: now,
-		Baseline: baseline, HourlyRate: rate, Currency: org.currency(), Credited: credited,
-		Scale: DefaultScale(),
-	}
-	e := &entry.Event
+	e := &entry.Event // field by field: an Event is large, and this one is there already
+	e.ID, e.Org, e.KeyID, e.Test = id, org.ID, c.KeyID, c.Test
+	e.AgentID, e.TaskType, e.Outcome, e.AgentDuration = r.AgentID, r.TaskType, r.Outcome, r.AgentDuration
+	e.Model, e.Usage = r.Model, r.Usage
+	e.Metadata, e.AuditSample = r.Metadata, r.AuditSample
+	e.OccurredAt, e.ReceivedAt = r.OccurredAt, now
+	e.Baseline, e.HourlyRate, e.Currency, e.Credited, e.Scale = baseline, rate, org.currency(), credited, DefaultScale()
 	e.setCalls(r.LLMCalls)
 	t.resolveCost(ctx, e, r.AgentCost)
 	e.ROI = computeROI(baseline.Minutes, r.AgentDuration.Decimal, rate.Amount, e.AgentCost, credited, e.Scale)
-	return entry, nil
+	return nil
 }
 
 func unknownTaskType(org *Org, key string) error {
@@ -407,15 +410,16 @@ func unknownTaskType(org *Org, key string) error {
 
 // replayOr answers a retry whose request would be refused today with the event that its key names, and any other request
 // with the refusal.
-func (t *Tracker) replayOr(ctx context.Context, c Caller, entry Entry, refusal error) BatchResult {
+func (t *Tracker) replayOr(ctx context.Context, c Caller, entry *Entry, refusal error, out *BatchResult) {
 	found, err := t.store.Replay(ctx, ReplayQuery{Org: c.Org, Key: entry.Key, Fingerprint: entry.Fingerprint, At: entry.At})
-	if err != nil {
-		return BatchResult{Err: unavailable("the store", err)}
+	switch {
+	case err != nil:
+		out.Err = unavailable("the store", err)
+	case !found.Found:
+		out.Err = refusal
+	default:
+		t.conclude(c, entry, &Appended{Event: found.Event, Replayed: true, Mismatch: found.Mismatch}, out)
 	}
-	if !found.Found {
-		return BatchResult{Err: refusal}
-	}
-	return t.conclude(c, &entry, Appended{Event: found.Event, Replayed: true, Mismatch: found.Mismatch})
 }
 
 // append hands entries to the store, and those that failed a second time: the connection may have been lost after they were
@@ -448,18 +452,20 @@ func (t *Tracker) appendOnce(ctx context.Context, entries []Entry) []Appended {
 	return results[:len(entries)]
 }
 
-// conclude turns the store's answer into the caller's, and tells the hooks.
-func (t *Tracker) conclude(c Caller, entry *Entry, a Appended) BatchResult {
+// conclude turns the store's answer into the caller's, which is out, and tells the hooks.
+func (t *Tracker) conclude(c Caller, entry *Entry, a *Appended, out *BatchResult) {
 	switch {
 	case a.Err != nil:
-		return BatchResult{Err: unavailable("the store", a.Err)}
+		out.Err = unavailable("the store", a.Err)
+		return
 	case a.QuotaExceeded:
-		return BatchResult{Err: &Error{
+		out.Err = &Error{
 			Code:       CodeQuotaExceeded,
 			Message:    "the plan's " + string(appendGrouped(nil, entry.Cap)) + " events of this month are used up",
 			Hint:       "The next month starts at " + MonthOf(entry.At).Next().Start().Format(time.RFC3339) + "; or upgrade the plan.",
 			RetryAfter: MonthOf(entry.At).Next().Start().Sub(entry.At),
-		}}
+		}
+		return
 	}
 	if a.Mismatch {
 		if t.cfg.OnMismatch != nil {
@@ -467,11 +473,12 @@ func (t *Tracker) conclude(c Caller, entry *Entry, a Appended) BatchResult {
 			t.hooks.enqueue(func() { t.cfg.OnMismatch(m) })
 		}
 		if t.cfg.Mismatch == MismatchRefuse {
-			return BatchResult{Err: &Error{
+			out.Err = &Error{
 				Code: CodeIdempotencyKeyReused, Field: "idempotency_key",
 				Message: "the idempotency key was used for a different request within the last 24 hours",
 				Hint:    "Use a new key for each task, and the same key only to retry the same request.",
-			}}
+			}
+			return
 		}
 	}
 	if !a.Replayed {
@@ -481,7 +488,7 @@ func (t *Tracker) conclude(c Caller, entry *Entry, a Appended) BatchResult {
 			t.hooks.enqueue(func() { t.cfg.OnEvent(event) })
 		}
 	}
-	return BatchResult{Result: Result{Event: a.Event, Replayed: a.Replayed, Mismatch: a.Mismatch}}
+	out.Event, out.Replayed, out.Mismatch = a.Event, a.Replayed, a.Mismatch
 }
 
 // unread is the error of a backend that did not answer to who only reads.
@@ -517,24 +524,14 @@ func (r *TrackRequest) validate() error {
 	case !r.Outcome.Valid():
 		return invalid("outcome", ruleOutcome)
 	}
-	for _, n := range []struct {
-		field string
-		value *decimal.NullDecimal
-		limit int64
-	}{
-		{"agent_duration_seconds", &r.AgentDuration, MaxDurationSeconds},
-		{"agent_cost", &r.AgentCost, MaxAgentCost},
-		{"human_baseline_minutes", &r.HumanBaselineMinutes, MaxBaselineMinutes},
-	} {
-		if !n.value.Valid {
-			n.value.Decimal = decimal.Decimal{}
-			continue
-		}
-		kept, err := checkNumber(n.field, n.value.Decimal, n.limit)
-		if err != nil {
-			return err
-		}
-		n.value.Decimal = kept
+	if err := keepNumber("agent_duration_seconds", &r.AgentDuration, MaxDurationSeconds); err != nil {
+		return err
+	}
+	if err := keepNumber("agent_cost", &r.AgentCost, MaxAgentCost); err != nil {
+		return err
+	}
+	if err := keepNumber("human_baseline_minutes", &r.HumanBaselineMinutes, MaxBaselineMinutes); err != nil {
+		return err
 	}
 	if r.Model != "" {
 		if err := checkName("model", r.Model); err != nil {
@@ -568,7 +565,23 @@ func (r *TrackRequest) validate() error {
 	return nil
 }
 
+// keepNumber is checkNumber for one that may be absent, in place.
+func keepNumber(field string, n *decimal.NullDecimal, limit int64) error {
+	if !n.Valid {
+		n.Decimal = decimal.Decimal{}
+		return nil
+	}
+	kept, err := checkNumber(field, n.Decimal, limit)
+	if err == nil {
+		n.Decimal = kept
+	}
+	return err
+}
+
 func checkName(field, s string) error {
+	if s != "" && len(s) <= MaxNameLength && printable(s) {
+		return nil
+	}
 	if s == "" {
 		return invalid(field, "is required")
 	}
