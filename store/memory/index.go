@@ -53,15 +53,16 @@ func (x *index) find(p position) (chunk, i int) {
 }
 
 func (x *index) insert(r *record) {
-	c, i := x.find(x.position(r))
-	if c == len(x.chunks) { // at the end: the common case
-		if c == 0 || len(x.chunks[c-1]) >= chunkSize {
+	at, n := x.position(r), len(x.chunks)
+	if n == 0 || x.position(x.chunks[n-1][len(x.chunks[n-1])-1]).compare(at) < 0 { // at the end: the common case
+		if n == 0 || len(x.chunks[n-1]) >= chunkSize {
 			x.chunks = append(x.chunks, append(make([]*record, 0, 8), r))
 			return
 		}
-		x.chunks[c-1] = append(x.chunks[c-1], r)
+		x.chunks[n-1] = append(x.chunks[n-1], r)
 		return
 	}
+	c, i := x.find(at)
 	chunk := slices.Insert(x.chunks[c], i, r)
 	x.chunks[c] = chunk
 	if len(chunk) > chunkSize {

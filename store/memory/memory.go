@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/humanhours/humanhours-go"
+	"github.com/humanhours/humanhours-go/store/compact"
 )
 
 var (
@@ -42,13 +43,13 @@ func New() *Store {
 	}
 }
 
-// tenant holds the events of one org. Events are kept encoded: that is compact, costs the garbage collector one pointer
-// per event, and no caller can reach what is stored.
+// tenant holds the events of one org. Events are kept encoded: that is compact, costs the garbage collector few pointers,
+// and no caller can reach what is stored.
 type tenant struct {
 	org      string
 	mu       sync.Mutex
 	byID     map[string]*record
-	keys     map[string]keyRecord
+	keys     map[string]*record // by idempotency key: the event that it names, or named
 	months   map[humanhours.Month]int64
 	agents   map[agent]*seen
 	amended  map[string][]humanhours.Amendment // by id of the event; a list that is here is never written to
@@ -66,22 +67,20 @@ type agent struct {
 // seen is when an agent's events occurred, in Unix milliseconds.
 type seen struct{ first, last int64 }
 
+// record is an event, and the use of its idempotency key if it has one. Keys that have expired stay until they are used again: they are
+// few bytes beside their event, and which entries are still to come, and from when, is not known here.
 type record struct {
 	id                 string
 	occurred, received int64 // Unix milliseconds
-	stored             []byte
+	until              int64 // when the key is free again, in Unix nanoseconds
+	fingerprint        humanhours.Fingerprint
+	stored             []byte // in the form of package compact; never written to
 }
 
-// keyRecord says which event a key names. Records that have expired stay until their key is used again: they are
-// few bytes beside their event, and which entries are still to come, and from when, is not known here.
-type keyRecord struct {
-	event       *record
-	fingerprint humanhours.Fingerprint
-	until       time.Time
-}
-
-func (t *tenant) decode(r *record) (humanhours.Event, error) {
-	return humanhours.DecodeStored(t.org, r.stored)
+func (s snapshot) decode(org string, sparse bool) (humanhours.Event, error) {
+	event := humanhours.Event{Org: org, ID: s.id, OccurredAt: time.UnixMilli(s.occurred).UTC(), ReceivedAt: time.UnixMilli(s.received).UTC()}
+	err := compact.Decode(s.stored, &event, sparse)
+	return event, err
 }
 
 // tenant returns the partition of an org, or nil if it has none and create is false.
@@ -98,7 +97,7 @@ func (s *Store) tenant(org string, create bool) *tenant {
 		t = &tenant{
 			org:      org,
 			byID:     make(map[string]*record),
-			keys:     make(map[string]keyRecord),
+			keys:     make(map[string]*record),
 			months:   make(map[humanhours.Month]int64),
 			agents:   make(map[agent]*seen),
 			amended:  make(map[string][]humanhours.Amendment),
@@ -123,31 +122,35 @@ func (s *Store) Append(ctx context.Context, entries []humanhours.Entry) []humanh
 			results[i].Err = err
 			continue
 		}
-		results[i] = s.tenant(entries[i].Event.Org, true).append(&entries[i])
+		s.tenant(entries[i].Event.Org, true).append(&entries[i], &results[i])
 	}
 	return results
 }
 
-func (t *tenant) append(entry *humanhours.Entry) humanhours.Appended {
+func (t *tenant) append(entry *humanhours.Entry, result *humanhours.Appended) {
 	event := &entry.Event
 	// Encoded before the lock: it is the greater part of the work.
-	var buf [2048]byte
-	stored := slices.Clone(event.AppendStored(buf[:0])) // no longer than it must be: there are as many as events
+	var buf [1024]byte
+	stored := slices.Clone(compact.Append(buf[:0], event)) // no longer than it must be: there are as many as events
 	adds := event.Rollup()
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if there, ok := t.byID[event.ID]; ok {
-		return t.answer(there, humanhours.Appended{})
+		t.answer(there, result)
+		return
 	}
 	if entry.Key != "" {
-		if key, ok := t.keys[entry.Key]; ok && entry.At.Before(key.until) {
-			return t.answer(key.event, humanhours.Appended{Replayed: true, Mismatch: key.fingerprint != entry.Fingerprint})
+		if first, ok := t.keys[entry.Key]; ok && first.holds(entry.At) {
+			result.Replayed, result.Mismatch = true, first.fingerprint != entry.Fingerprint
+			t.answer(first, result)
+			return
 		}
 	}
-	month := humanhours.MonthOf(entry.At)
 	if !event.Test {
+		month := humanhours.MonthOf(entry.At)
 		if entry.Cap > 0 && t.months[month] >= entry.Cap {
-			return humanhours.Appended{QuotaExceeded: true}
+			result.QuotaExceeded = true
+			return
 		}
 		t.months[month]++
 	}
@@ -158,10 +161,15 @@ func (t *tenant) append(entry *humanhours.Entry) humanhours.Appended {
 	t.see(agent{id: event.AgentID, test: event.Test}, r.occurred)
 	t.sum(&adds)
 	if entry.Key != "" {
-		t.keys[entry.Key] = keyRecord{event: r, fingerprint: entry.Fingerprint, until: entry.At.Add(entry.Window)}
+		r.fingerprint, r.until = entry.Fingerprint, entry.At.Add(entry.Window).UnixNano()
+		t.keys[entry.Key] = r
 	}
-	return humanhours.Appended{Event: event.Clone()}
+	result.Event = *event // and not Clone, which would copy it twice
+	result.Event.Metadata, result.Event.LLMCalls = slices.Clone(event.Metadata), slices.Clone(event.LLMCalls)
 }
+
+// holds reports whether the key of r still names it.
+func (r *record) holds(at time.Time) bool { return at.UnixNano() < r.until }
 
 func (t *tenant) see(a agent, occurred int64) {
 	there := t.agents[a]
@@ -196,14 +204,14 @@ func (s *Store) Agents(ctx context.Context, org string, test bool) ([]humanhours
 	return list, nil
 }
 
-// answer completes a with the event of r.
-func (t *tenant) answer(r *record, a humanhours.Appended) humanhours.Appended {
-	event, err := t.decode(r)
+// answer completes a result with the event of r as it was stored.
+func (t *tenant) answer(r *record, result *humanhours.Appended) {
+	event, err := snapshot{record: *r}.decode(t.org, false)
 	if err != nil {
-		return humanhours.Appended{Err: err}
+		*result = humanhours.Appended{Err: err}
+		return
 	}
-	a.Event = event
-	return a
+	result.Event = event
 }
 
 // Replay implements humanhours.Store.
@@ -216,15 +224,15 @@ func (s *Store) Replay(ctx context.Context, q humanhours.ReplayQuery) (humanhour
 		return humanhours.Replay{}, nil
 	}
 	t.mu.Lock()
-	key, ok := t.keys[q.Key]
-	if !ok || !q.At.Before(key.until) {
+	first, ok := t.keys[q.Key]
+	if !ok || !first.holds(q.At) {
 		t.mu.Unlock()
 		return humanhours.Replay{}, nil
 	}
-	found := snapshot{stored: key.event.stored}
+	found := snapshot{record: *first}
 	t.mu.Unlock()
-	event, err := t.shown(found)
-	return humanhours.Replay{Event: event, Found: err == nil, Mismatch: key.fingerprint != q.Fingerprint}, err
+	event, err := found.decode(t.org, false)
+	return humanhours.Replay{Event: event, Found: err == nil, Mismatch: found.fingerprint != q.Fingerprint}, err
 }
 
 // Event implements humanhours.Store.
@@ -250,18 +258,16 @@ func (s *Store) Event(ctx context.Context, org, id string) (humanhours.Event, bo
 
 // snapshot is what there is of a record at a time.
 type snapshot struct {
-	stored  []byte
+	record
 	amended []humanhours.Amendment
 }
 
 // look is called with the lock held.
-func (t *tenant) look(r *record) snapshot {
-	return snapshot{stored: r.stored, amended: t.amended[r.id]}
-}
+func (t *tenant) look(r *record) snapshot { return snapshot{record: *r, amended: t.amended[r.id]} }
 
 // shown is an event with its amendments.
 func (t *tenant) shown(s snapshot) (humanhours.Event, error) {
-	event, err := humanhours.DecodeStored(t.org, s.stored)
+	event, err := s.decode(t.org, false)
 	return s.amend(event), err
 }
 
@@ -297,12 +303,11 @@ func (s *Store) Amend(ctx context.Context, q humanhours.AmendQuery) (humanhours.
 			return humanhours.Amended{}, err
 		}
 		if q.Amendment.Kind == humanhours.AmendRedact {
-			event, err := t.decode(r)
+			clean, err := compact.Redact(nil, r.stored)
 			if err != nil {
 				return humanhours.Amended{}, err
 			}
-			event.Redact()
-			r.stored = event.AppendStored(nil)
+			r.stored = clean
 		}
 		a := q.Amendment
 		a.At = a.At.UTC().Truncate(time.Millisecond)
@@ -333,10 +338,6 @@ func (s *Store) Events(ctx context.Context, q humanhours.EventQuery) iter.Seq2[h
 		if q.Order == humanhours.ByReceived {
 			idx = &t.received
 		}
-		decode := humanhours.DecodeStored
-		if q.Sparse {
-			decode = humanhours.DecodeSparse
-		}
 		r := newSpan(q)
 		records, found := make([]*record, 0, page), make([]snapshot, 0, page)
 		for left := q.Limit; ; {
@@ -347,7 +348,7 @@ func (s *Store) Events(ctx context.Context, q humanhours.EventQuery) iter.Seq2[h
 			}
 			t.mu.Unlock()
 			for _, at := range found {
-				event, err := decode(t.org, at.stored)
+				event, err := at.decode(t.org, q.Sparse)
 				event = at.amend(event)
 				if cancelled := ctx.Err(); cancelled != nil {
 					err = cancelled
