@@ -79,7 +79,7 @@ func TestAgentsOfAnOlderRelease(t *testing.T) {
 		add(i, fmt.Sprint("agent ", i%3), i%10 == 0, time.Duration(i%7-3)*time.Hour)
 	}
 	chunks := fmt.Sprint(len(rawKeys(t, client, base+":e:")))
-	require.Greater(t, chunks, "3")
+	require.Greater(t, chunks, "2")
 	require.Empty(t, read())
 	require.NoError(t, client.HDel(ctx, base+":m", "r", "aagent 0", "aagent 1", "aagent 2", "Aagent 0", "Aagent 1", "Aagent 2").Err())
 	require.Equal(t, chunks, read())

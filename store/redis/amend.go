@@ -96,7 +96,7 @@ func (s *Store) Amend(ctx context.Context, q humanhours.AmendQuery) (humanhours.
 		// What the event adds to the sums stays the same as long as it has as many amendments.
 		args := append(args[:len(args):len(args)], weekOf(&event), rollup.Amended(event, q.Amendment))
 		if q.Amendment.Kind == humanhours.AmendRedact {
-			clean, err := s.codec.redacted([]byte(record))
+			clean, err := redacted([]byte(record))
 			if err != nil {
 				return humanhours.Amended{}, err
 			}

@@ -139,7 +139,8 @@ func (s *Store) Append(ctx context.Context, entries []humanhours.Entry) []humanh
 			results[i].Err = fmt.Errorf("redis: append: %w", explain(err))
 		case p.letter == created:
 			event := &results[i].Event
-			*event = entries[i].Event.Clone()
+			*event = entries[i].Event // and not Clone, which would copy it twice
+			event.Metadata, event.LLMCalls = slices.Clone(event.Metadata), slices.Clone(event.LLMCalls)
 			event.OccurredAt, event.ReceivedAt = instant(event.OccurredAt), instant(event.ReceivedAt)
 		case p.letter == refused:
 			results[i].QuotaExceeded = true
@@ -287,7 +288,7 @@ func (s *Store) prepare(p *prepared, entry *humanhours.Entry) error {
 		made = &claim{expires: expires, fingerprint: entry.Fingerprint}
 	}
 	var buf [512]byte
-	body, err := s.codec.appendRecord(buf[:0], &entry.Event, made)
+	body, err := appendRecord(buf[:0], &entry.Event, p.id, made)
 	if err != nil {
 		return err
 	}

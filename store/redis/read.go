@@ -33,10 +33,8 @@ func (p position) compare(o position) int {
 
 // candidate is an event of a chunk that was read; it is decoded when its id or itself is wanted.
 type candidate struct {
-	at     int64
-	r      record
-	sparse bool
-	event  *humanhours.Event
+	at int64 // of one of its instants, in Unix milliseconds
+	record
 }
 
 // scan yields the events of a query. Each round asks which chunks come next and reads those, and yields what no later chunk can
@@ -86,15 +84,15 @@ func (s *Store) scan(ctx context.Context, q humanhours.EventQuery, yield func(hu
 				yield(humanhours.Event{}, err)
 				return
 			}
-			event, err := found[i].decode(s.codec, q.Org)
+			event, err := found[i].event(q.Org, q.Sparse)
 			if err == nil && len(amended) > 0 {
-				err = show(event, amended[idField(event.ID)])
+				err = show(&event, amended[string(found[i].id)])
 			}
 			if err != nil {
 				yield(humanhours.Event{}, err)
 				return
 			}
-			if !yield(*event, nil) {
+			if !yield(event, nil) {
 				return
 			}
 			if yielded++; yielded == q.Limit {
@@ -235,19 +233,11 @@ func (s *Store) load(
 				at = r.received
 			}
 			if from <= at && at <= to {
-				found = append(found, candidate{at: at, r: r, sparse: q.Sparse})
+				found = append(found, candidate{at, r})
 			}
 		}
 	}
-	var damaged error
-	place := func(c *candidate) position {
-		event, err := c.decode(s.codec, q.Org)
-		if err != nil {
-			damaged = err
-			return position{at: c.at}
-		}
-		return position{c.at, event.ID}
-	}
+	place := func(c *candidate) position { return position{c.at, idOf(c.id)} }
 	direction := 1
 	if q.Descending {
 		direction = -1
@@ -268,20 +258,5 @@ func (s *Store) load(
 			return c.at == after.at && direction*place(&c).compare(*after) <= 0
 		})
 	}
-	return found, amended, damaged
-}
-
-func (c *candidate) decode(codec *codec, org string) (*humanhours.Event, error) {
-	if c.event == nil {
-		by := humanhours.DecodeStored
-		if c.sparse {
-			by = humanhours.DecodeSparse
-		}
-		event, err := codec.decodeBy(by, org, c.r)
-		if err != nil {
-			return nil, err
-		}
-		c.event = &event
-	}
-	return c.event, nil
+	return found, amended, nil
 }

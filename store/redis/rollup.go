@@ -371,9 +371,9 @@ func (s *Store) addChunks(ctx context.Context, org string, parts []string, block
 				return 0, err
 			}
 			chunk = rest
-			event, err := s.codec.decodeBy(humanhours.DecodeSparse, org, r)
+			event, err := r.event(org, true)
 			if err == nil && len(amended) > 0 {
-				err = show(&event, amended[idField(event.ID)])
+				err = show(&event, amended[string(r.id)])
 			}
 			if err != nil {
 				return 0, err

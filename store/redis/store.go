@@ -91,7 +91,6 @@ func checkPrefix(prefix string) error {
 type Store struct {
 	client  caller
 	cfg     Config
-	codec   *codec
 	scripts scripts
 
 	mu      sync.RWMutex     // held for reading while an Append is accepted
@@ -109,7 +108,7 @@ func New(client goredis.UniversalClient, cfg Config) (*Store, error) {
 	if err := cfg.validate(); err != nil {
 		return nil, err
 	}
-	s := &Store{client: caller{client: client, timeout: cfg.Timeout}, cfg: cfg, codec: newCodec(), scripts: newScripts(), lanes: make(map[string]*lane)}
+	s := &Store{client: caller{client: client, timeout: cfg.Timeout}, cfg: cfg, scripts: newScripts(), lanes: make(map[string]*lane)}
 	s.client.cluster, _ = client.(*goredis.ClusterClient)
 	return s, nil
 }
@@ -171,7 +170,7 @@ func (s *Store) event(org, text string) (humanhours.Event, error) {
 	if err != nil || len(rest) > 0 {
 		return humanhours.Event{}, errors.Join(errCorrupt, err)
 	}
-	return s.codec.decode(org, r)
+	return r.event(org, false)
 }
 
 // Replay implements humanhours.Store.
