@@ -149,6 +149,9 @@ func TestBareSidesAreFair(t *testing.T) {
 	if most := len(ours) / 10; len(theirs) < len(ours)-most || len(theirs) > len(ours)+most {
 		t.Errorf("the bare handler answers %d bytes and ours %d:\n%s\n%s", len(theirs), len(ours), theirs, ours)
 	}
+	if err := json.Unmarshal([]byte(keyed(Documented)), &request); err != nil || request.Key == "" {
+		t.Errorf("the key of a request is %q, error %v", request.Key, err)
+	}
 	for name, body := range map[string]string{"small": Small, "full": Full, "batch": batch(2)} {
 		if !json.Valid([]byte(body)) {
 			t.Errorf("the %s body is not JSON", name)

@@ -43,6 +43,11 @@ func batch(n int) string {
 	return `{"events":[` + strings.Repeat(Documented+",", n-1) + Documented + `]}`
 }
 
+// keyed is a body with an idempotency key in it, as long as those that keys gives.
+func keyed(body string) string {
+	return strings.TrimSuffix(body, "}") + `,"idempotency_key":"key-1234567"}`
+}
+
 // keys gives every request another idempotency key.
 type keys struct{ n int }
 
