@@ -4,6 +4,8 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"net/http"
+	"net/http/httptest"
 	"os/exec"
 	"strings"
 	"testing"
@@ -95,11 +97,10 @@ func TestMeasureFails(t *testing.T) {
 
 func TestGoals(t *testing.T) {
 	for _, test := range []struct {
-		ratio   float64
-		time    bool
-		reached bool
-	}{{1.1, false, true}, {1, false, true}, {0.9, false, false}, {0.9, true, true}, {1.1, true, false}} {
-		r := Result{Row: Row{Goal: 1, Time: test.time}, Ratios: []float64{test.ratio}}
+		goal, ratio   float64
+		time, reached bool
+	}{{1, 1.1, false, true}, {1, 1, false, true}, {1, 0.9, false, false}, {1, 0.9, true, true}, {1, 1.1, true, false}, {0, 0.1, false, true}, {0, 9, true, true}} {
+		r := Result{Row: Row{Goal: test.goal, Time: test.time}, Ratios: []float64{test.ratio}}
 		if r.Reached() != test.reached || strings.Contains(r.line(), "misses") == test.reached {
 			t.Errorf("%+v: %s", test, r.line())
 		}
@@ -127,35 +128,50 @@ func TestSides(t *testing.T) {
 	}
 }
 
-// The bare handler has as much to read and to write as ours.
-func TestBareSidesAreFair(t *testing.T) {
-	var request requestJSON
-	if err := json.Unmarshal([]byte(Documented), &request); err != nil {
-		t.Fatal(err)
-	}
-	theirs, err := json.Marshal(request.answer())
-	if err != nil {
-		t.Fatal(err)
-	}
+// The raw sides have as much to read and to write as ours.
+func TestRawSidesAreFair(t *testing.T) {
 	one, err := tracker(memory.New())
 	if err != nil {
 		t.Fatal(err)
 	}
-	result, err := one.Track(context.Background(), humanhours.Caller{}, Request())
-	if err != nil || !result.Event.AgentCost.Valid {
-		t.Fatal(result.Event.Cost, err)
-	}
-	ours := result.Event.AppendJSON(nil)
-	if most := len(ours) / 10; len(theirs) < len(ours)-most || len(theirs) > len(ours)+most {
-		t.Errorf("the bare handler answers %d bytes and ours %d:\n%s\n%s", len(theirs), len(ours), theirs, ours)
-	}
-	if err := json.Unmarshal([]byte(keyed(Documented)), &request); err != nil || request.Key == "" {
-		t.Errorf("the key of a request is %q, error %v", request.Key, err)
-	}
-	for name, body := range map[string]string{"small": Small, "full": Full, "batch": batch(2)} {
-		if !json.Valid([]byte(body)) {
-			t.Errorf("the %s body is not JSON", name)
+	for name, input := range map[string]struct {
+		body    string
+		request humanhours.TrackRequest
+	}{"documented": {Documented, Request()}, "small": {Small, smallRequest()}, "full": {Full, fullRequest()}} {
+		decoder := json.NewDecoder(strings.NewReader(keyed(input.body)))
+		decoder.DisallowUnknownFields()
+		var request requestJSON
+		if err := decoder.Decode(&request); err != nil || request.Key == "" {
+			t.Fatalf("%s: the key is %q, error %v", name, request.Key, err)
 		}
+		theirs, err := json.Marshal(request.answer())
+		if err != nil {
+			t.Fatal(err)
+		}
+		result, err := one.Track(context.Background(), humanhours.Caller{}, input.request)
+		if err != nil || result.Event.AgentCost.Valid != (name != "small") {
+			t.Fatal(name, result.Event.Cost, err)
+		}
+		ours := result.Event.AppendJSON(nil)
+		if most := len(ours) / 10; len(theirs) < len(ours)-most || len(theirs) > len(ours)+most {
+			t.Errorf("%s: the bare handler answers %d bytes and ours %d:\n%s\n%s", name, len(theirs), len(ours), theirs, ours)
+		}
+		response := httptest.NewRecorder()
+		served, key, _, err := handler(Memory, "", "")
+		if err != nil {
+			t.Fatal(err)
+		}
+		post := httptest.NewRequest(http.MethodPost, "/v1/track", strings.NewReader(input.body))
+		post.Header.Set("Authorization", "Bearer "+key)
+		post.Header.Set("Content-Type", "application/json")
+		served.ServeHTTP(response, post)
+		_, posted, _ := strings.Cut(strings.TrimSpace(response.Body.String()), `"agent_id"`)
+		if _, tracked, _ := strings.Cut(string(ours), `"agent_id"`); posted != tracked {
+			t.Errorf("%s: the body and the request in Go are two events:\n%s\n%s", name, posted, tracked)
+		}
+	}
+	if !json.Valid([]byte(batch(2))) {
+		t.Error("the body of a batch is not JSON")
 	}
 }
 

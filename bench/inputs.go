@@ -22,20 +22,40 @@ const (
 	Small = `{"agent_id":"a","task_type":"email_classification","outcome":"success"}`
 )
 
+var longText = strings.Repeat("0123456789abcdef", 62)
+
 // Full is a body with 1 KiB of metadata, an audit sample and calls.
 var Full = `{"agent_id":"support-classifier","task_type":"email_classification","outcome":"success","agent_duration_seconds":4.25,` +
 	`"llm_calls":[{"model":"anthropic/claude-haiku-4.5","tokens_in":1240,"tokens_out":35},{"model":"openai/gpt-4o-mini","tokens_in":88,"tokens_out":12}],` +
-	`"metadata":{"client":"acme","text":"` + strings.Repeat("0123456789abcdef", 62) + `"},` +
+	`"metadata":{"client":"acme","text":"` + longText + `"},` +
 	`"audit_sample":{"input_excerpt":"Where is my parcel? It was to be here on Monday.","output_excerpt":"parcel_status"},"occurred_at":"2026-05-14T09:29:00.000Z"}`
 
 // Request is Documented as a program in Go sends it.
 func Request() humanhours.TrackRequest {
 	return humanhours.TrackRequest{
 		AgentID: "support-classifier", TaskType: "email_classification", Outcome: humanhours.OutcomeSuccess,
-		AgentDuration: decimal.NewNullDecimal(decimal.New(4, 0)), Model: "anthropic/claude-haiku-4.5",
-		Usage:    humanhours.Usage{TokensIn: humanhours.Int64(1240), TokensOut: humanhours.Int64(35)},
+		AgentDuration: decimal.NewNullDecimal(decimal.New(4, 0)), Model: "anthropic/claude-haiku-4.5", Usage: usage(1240, 35),
 		Metadata: []byte(`{"client":"acme","run":"a81c"}`), OccurredAt: start.Add(-time.Minute),
 	}
+}
+
+func usage(in, out int64) humanhours.Usage {
+	return humanhours.Usage{TokensIn: humanhours.Int64(in), TokensOut: humanhours.Int64(out)}
+}
+
+// smallRequest is Small, likewise.
+func smallRequest() humanhours.TrackRequest {
+	return humanhours.TrackRequest{AgentID: "a", TaskType: "email_classification", Outcome: humanhours.OutcomeSuccess}
+}
+
+// fullRequest is Full.
+func fullRequest() humanhours.TrackRequest {
+	r := Request()
+	r.AgentDuration, r.Model, r.Usage = decimal.NewNullDecimal(decimal.New(425, -2)), "", humanhours.Usage{}
+	r.LLMCalls = []humanhours.LLMCall{{Model: "anthropic/claude-haiku-4.5", Usage: usage(1240, 35)}, {Model: "openai/gpt-4o-mini", Usage: usage(88, 12)}}
+	r.Metadata = []byte(`{"client":"acme","text":"` + longText + `"}`)
+	r.AuditSample = humanhours.AuditSample{InputExcerpt: "Where is my parcel? It was to be here on Monday.", OutputExcerpt: "parcel_status"}
+	return r
 }
 
 // batch is a body of POST /v1/track/batch.
@@ -67,9 +87,37 @@ type requestJSON struct {
 	Model         string              `json:"model"`
 	TokensIn      *int64              `json:"tokens_in"`
 	TokensOut     *int64              `json:"tokens_out"`
+	Calls         []callJSON          `json:"llm_calls"`
 	Metadata      map[string]any      `json:"metadata"`
+	Audit         *auditJSON          `json:"audit_sample"`
 	OccurredAt    time.Time           `json:"occurred_at"`
 	Key           string              `json:"idempotency_key,omitempty"`
+}
+
+type callJSON struct {
+	Model     string `json:"model"`
+	TokensIn  *int64 `json:"tokens_in"`
+	TokensOut *int64 `json:"tokens_out"`
+	*priceJSON
+}
+
+type auditJSON struct {
+	Input  string `json:"input_excerpt"`
+	Output string `json:"output_excerpt"`
+}
+
+// priceJSON is what an answer says of a price.
+type priceJSON struct {
+	PricedAs      string          `json:"priced_as"`
+	PriceInput    decimal.Decimal `json:"price_input_per_token"`
+	PriceOutput   decimal.Decimal `json:"price_output_per_token"`
+	PriceCurrency string          `json:"price_currency"`
+	PriceSource   string          `json:"price_source"`
+	PriceVersion  string          `json:"price_version"`
+	PriceDate     string          `json:"price_date"`
+	FXRate        decimal.Decimal `json:"fx_rate"`
+	FXSource      string          `json:"fx_source"`
+	FXDate        string          `json:"fx_date"`
 }
 
 // answerJSON is an answer of the size of ours.
@@ -83,37 +131,46 @@ type answerJSON struct {
 	Rate           decimal.Decimal     `json:"resolved_hourly_rate"`
 	RateSource     string              `json:"resolved_hourly_rate_source"`
 	Currency       string              `json:"currency"`
-	AgentDuration  decimal.NullDecimal `json:"agent_duration_seconds"`
+	AgentDuration  decimal.NullDecimal `json:"agent_duration_seconds,omitzero"`
 	HoursSaved     decimal.Decimal     `json:"hours_saved"`
 	CostSaved      decimal.Decimal     `json:"cost_saved"`
 	AgentCost      decimal.NullDecimal `json:"agent_cost"`
 	CostSource     string              `json:"resolved_cost_source"`
-	Precision      string              `json:"cost_precision"`
+	Precision      string              `json:"cost_precision,omitempty"`
 	NetSaved       decimal.Decimal     `json:"net_saved"`
 	OccurredAt     time.Time           `json:"occurred_at"`
-	Model          string              `json:"model"`
-	TokensIn       *int64              `json:"tokens_in"`
-	TokensOut      *int64              `json:"tokens_out"`
-	PricedAs       string              `json:"priced_as"`
-	PriceInput     decimal.Decimal     `json:"price_input_per_token"`
-	PriceOutput    decimal.Decimal     `json:"price_output_per_token"`
-	PriceCurrency  string              `json:"price_currency"`
-	PriceSource    string              `json:"price_source"`
-	PriceVersion   string              `json:"price_version"`
-	PriceDate      string              `json:"price_date"`
-	FXRate         decimal.Decimal     `json:"fx_rate"`
-	FXSource       string              `json:"fx_source"`
-	FXDate         string              `json:"fx_date"`
-	Metadata       map[string]any      `json:"metadata"`
+	Model          string              `json:"model,omitempty"`
+	TokensIn       *int64              `json:"tokens_in,omitempty"`
+	TokensOut      *int64              `json:"tokens_out,omitempty"`
+	*priceJSON
+	Calls    []callJSON     `json:"llm_calls,omitempty"`
+	Metadata map[string]any `json:"metadata,omitempty"`
+	Audit    *auditJSON     `json:"audit_sample,omitempty"`
 }
 
 // answer is what a bare handler makes of a request.
 func (r *requestJSON) answer() answerJSON {
-	return answerJSON{
+	a := answerJSON{
 		ID: "evt_01KRJ6G0Y3V8ZJ8M4T9M1YQ7QX", AgentID: r.AgentID, TaskType: r.TaskType, Outcome: r.Outcome, Baseline: decimal.New(4, 0), BaselineSource: "builtin",
 		Rate: decimal.New(45, 0), RateSource: "default", Currency: "EUR", AgentDuration: r.AgentDuration, HoursSaved: decimal.New(66, -3), CostSaved: decimal.New(297, -2),
-		AgentCost: decimal.NewNullDecimal(decimal.New(124552, -8)), CostSource: "computed", Precision: "exact", NetSaved: decimal.New(296875448, -8), OccurredAt: r.OccurredAt,
-		Model: r.Model, TokensIn: r.TokensIn, TokensOut: r.TokensOut, PricedAs: r.Model, PriceInput: decimal.New(1, -6), PriceOutput: decimal.New(5, -6), PriceCurrency: "USD",
-		PriceSource: "openrouter", PriceVersion: "008816b296e7", PriceDate: "2026-11-23", FXRate: decimal.New(8786, -4), FXSource: "ECB", FXDate: "2026-11-23", Metadata: r.Metadata,
+		CostSource: "none", NetSaved: decimal.New(296875448, -8), OccurredAt: r.OccurredAt, Model: r.Model, TokensIn: r.TokensIn, TokensOut: r.TokensOut,
+		Calls: r.Calls, Metadata: r.Metadata, Audit: r.Audit,
+	}
+	if r.Model != "" {
+		a.priceJSON = priced(r.Model)
+	}
+	for i := range r.Calls {
+		r.Calls[i].priceJSON = priced(r.Calls[i].Model)
+	}
+	if r.Model != "" || len(r.Calls) > 0 {
+		a.AgentCost, a.CostSource, a.Precision = decimal.NewNullDecimal(decimal.New(124552, -8)), "computed", "exact"
+	}
+	return a
+}
+
+func priced(model string) *priceJSON {
+	return &priceJSON{
+		PricedAs: model, PriceInput: decimal.New(1, -6), PriceOutput: decimal.New(5, -6), PriceCurrency: "USD", PriceSource: "openrouter",
+		PriceVersion: "008816b296e7", PriceDate: "2026-11-23", FXRate: decimal.New(8786, -4), FXSource: "ECB", FXDate: "2026-11-23",
 	}
 }

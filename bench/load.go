@@ -185,13 +185,18 @@ func (c *client) close() {
 
 // HTTP are the rows that go over connections.
 func HTTP(folder, redis string) []Row {
-	rows := []Row{
-		{
-			Name: "POST /v1/track, memory store, 64 connections", Raw: "a bare net/http handler: ServeMux, body limit, timeouts, encoding/json", Unit: "requests", Goal: 1,
+	posts := func(name string, goal float64, body string) Row {
+		return Row{
+			Name: name, Raw: "a bare net/http handler: ServeMux, body limit, timeouts, encoding/json", Unit: "requests", Goal: goal,
 			Start: func() (Side, Side, func() error, error) {
-				return versus(Memory, Bare, "/v1/track", Documented, 64, 1, folder, redis)
+				return versus(Memory, Bare, "/v1/track", body, 64, 1, folder, redis)
 			},
-		},
+		}
+	}
+	rows := []Row{
+		posts("POST /v1/track, memory store, 64 connections", 1, Documented),
+		posts("POST /v1/track of the smallest request, likewise", 0, Small),
+		posts("POST /v1/track of a full request, likewise", 0, Full),
 		{
 			Name: "POST /v1/track/batch, 1000 events, memory store", Raw: "decoding and encoding the same with encoding/json", Unit: "events", Goal: 0.7, Multiple: 2000,
 			Start: func() (Side, Side, func() error, error) {

@@ -137,7 +137,7 @@ func (r *Report) head(text *strings.Builder) {
 Each path beside the raw limit of what lies under it: the same work at the layer below, in the same run. `+"`go run ./bench/cmd/report`"+` measures it again and writes this file.
 
 Both sides of a row take turns, %d rounds of about %v each; the ratio is that of a round, and its median counts. Servers are processes of their own on one processor, and the load comes from
-another, where the system has `+"`taskset`"+`. A number beside a ratio is of this machine on this day and says nothing about another.
+another, where the system has `+"`taskset`"+`. A row without a goal is there to be compared with the others, and is never marked. A number beside a ratio is of this machine on this day and says nothing about another.
 
 - %s, %d processors, %s
 - %s
@@ -149,9 +149,16 @@ another, where the system has `+"`taskset`"+`. A number beside a ratio is of thi
 
 // line is the row of the table.
 func (r *Result) line() string {
-	goal, verdict, cpu := fmt.Sprintf("at least %g", r.Goal), "", ""
-	if r.Time {
+	var goal, verdict, cpu string
+	switch {
+	case r.Goal == 0 && r.Time:
+		goal = "none, of the time"
+	case r.Goal == 0:
+		goal = "none"
+	case r.Time:
 		goal = fmt.Sprintf("at most %g of the time", r.Goal)
+	default:
+		goal = fmt.Sprintf("at least %g", r.Goal)
 	}
 	if !r.Reached() {
 		verdict = "misses"

@@ -16,7 +16,7 @@ type Row struct {
 	Name string // of the path
 	Raw  string // what it is held against
 	Unit string // of operations
-	// Goal is what the throughput of the path is to be, as a part of that of the raw side; with Time, its time as a part of that of the raw side.
+	// Goal is what the throughput of the path is to be, as a part of that of the raw side; with Time, its time as a part of that of the raw side. 0: it has none.
 	Goal float64
 	Time bool
 	// Multiple is what the number of operations in a turn is a multiple of, because a call has so many; 0: 64.
@@ -39,9 +39,9 @@ func (r *Result) Median() float64 { return median(r.Ratios) }
 func (r *Result) Min() float64    { return r.Ratios[0] }
 func (r *Result) Max() float64    { return r.Ratios[len(r.Ratios)-1] }
 
-// Reached reports whether the median reaches the goal.
+// Reached reports whether the median reaches the goal, if there is one.
 func (r *Result) Reached() bool {
-	if r.Time {
+	if r.Time && r.Goal > 0 {
 		return r.Median() <= r.Goal
 	}
 	return r.Median() >= r.Goal

@@ -29,18 +29,13 @@ func nothing() error { return nil }
 // InProcess are the rows that need neither a file nor a server.
 func InProcess() []Row {
 	return []Row{
-		{
-			Name: "`Track`, memory store, one goroutine, with idempotency key", Raw: "`json.Unmarshal` of its own request", Unit: "events", Goal: 0.8, Time: true,
-			Start: func() (Side, Side, func() error, error) {
-				ours, err := tracking(1)
-				return ours, unmarshalling(keyed(Documented)), nothing, err
-			},
-		},
+		tracks("`Track`, memory store, one goroutine, with idempotency key", 0.8, Documented, Request),
+		tracks("`Track` of the smallest request, likewise", 0, Small, smallRequest),
+		tracks("`Track` of a full request, likewise", 0, Full, fullRequest),
 		{
 			Name: "`TrackBatch` of 1000, memory store", Raw: "`json.Unmarshal` of the same requests", Unit: "events", Goal: 0.4, Time: true,
 			Start: func() (Side, Side, func() error, error) {
-				ours, err := tracking(1000)
-				return ours, unmarshalling(keyed(Documented)), nothing, err
+				return tracking(1000, Request), unmarshalling(keyed(Documented)), nothing, nil
 			},
 		},
 		{
@@ -54,8 +49,15 @@ func InProcess() []Row {
 	}
 }
 
+// tracks is the row of a request, and of its body.
+func tracks(name string, goal float64, body string, request func() humanhours.TrackRequest) Row {
+	return Row{Name: name, Raw: "`json.Unmarshal` of its own request", Unit: "events", Goal: goal, Time: true, Start: func() (Side, Side, func() error, error) {
+		return tracking(1, request), unmarshalling(keyed(body)), nothing, nil
+	}}
+}
+
 // tracking tracks in calls of some events each. A new store now and then keeps the memory that it has the same.
-func tracking(size int) (Side, error) {
+func tracking(size int, request func() humanhours.TrackRequest) Side {
 	var t *humanhours.Tracker
 	var key keys
 	left := 0
@@ -71,7 +73,7 @@ func tracking(size int) (Side, error) {
 				}
 			}
 			for i := range requests {
-				requests[i] = Request()
+				requests[i] = request()
 				requests[i].IdempotencyKey = key.next()
 			}
 			if size == 1 {
@@ -86,7 +88,7 @@ func tracking(size int) (Side, error) {
 			}
 		}
 		return 0, nil
-	}, nil
+	}
 }
 
 func unmarshalling(body string) Side {
