@@ -128,6 +128,30 @@ func TestSides(t *testing.T) {
 	}
 }
 
+// TestPopulation: everything of it comes up, and the same each time.
+func TestPopulation(t *testing.T) {
+	combinations, ids := make(map[[3]string]bool), make(map[string]bool)
+	perOrg := make(map[string]int)
+	const n = 100_000
+	for i := range n {
+		e := entry(i, orgs).Event
+		combinations[[3]string{e.AgentID, e.TaskType, e.Model}] = true
+		ids[e.ID] = true
+		perOrg[e.Org]++
+		if e.Org != entry(i, orgs).Event.Org || entry(i, 1).Event.Org != orgNames[0] {
+			t.Fatal(i, e.Org)
+		}
+	}
+	if len(combinations) != agents*taskTypes*models || len(ids) != n || len(perOrg) != orgs {
+		t.Errorf("%d combinations, %d ids, %d orgs", len(combinations), len(ids), len(perOrg))
+	}
+	for org, events := range perOrg {
+		if events < n/orgs*8/10 || events > n/orgs*12/10 {
+			t.Errorf("%s has %d events", org, events)
+		}
+	}
+}
+
 // The raw sides have as much to read and to write as ours.
 func TestRawSidesAreFair(t *testing.T) {
 	one, err := tracker(memory.New())

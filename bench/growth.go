@@ -70,7 +70,7 @@ func grow(s humanhours.Store, most int) ([]Growing, error) {
 	add := func() (time.Duration, error) {
 		entries := make([]humanhours.Entry, group)
 		for i := range entries {
-			entries[i] = entry(made + i)
+			entries[i] = entry(made+i, 1)
 			// Over 30 days, whatever there will be.
 			at := start.Add(time.Duration(made+i) * (30 * 24 * time.Hour / time.Duration(most))).Truncate(time.Millisecond)
 			entries[i].At, entries[i].Event.ReceivedAt, entries[i].Event.OccurredAt = at, at, at
@@ -103,7 +103,7 @@ func grow(s humanhours.Store, most int) ([]Growing, error) {
 		g.Append = took / (sample * group)
 		for range repeats {
 			before := time.Now()
-			_, err := t.Report(ctx, humanhours.Caller{Org: "acme"}, humanhours.ReportQuery{
+			_, err := t.Report(ctx, humanhours.Caller{Org: orgNames[0]}, humanhours.ReportQuery{
 				GroupBy: []humanhours.Dimension{humanhours.ByAgent}, From: start.Add(time.Minute), To: start.Add(30*24*time.Hour + time.Minute),
 			})
 			if err != nil {

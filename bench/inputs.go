@@ -63,6 +63,44 @@ func batch(n int) string {
 	return `{"events":[` + strings.Repeat(Documented+",", n-1) + Documented + `]}`
 }
 
+// The population: each org has so many agents, and any of them does any task with any model.
+const orgs, agents, taskTypes, models = 100, 20, 30, 10
+
+var orgNames, agentNames, taskNames, modelNames = names("org-", orgs), names("agent-", agents), names("task_type_", taskTypes), names("acme/model-", models)
+
+func names(prefix string, n int) []string {
+	list := make([]string, n)
+	for i := range list {
+		list[i] = prefix + strconv.Itoa(i)
+	}
+	return list
+}
+
+// entry is the n-th event of the population, or of its first orgs: as if by chance, and the same one each time.
+func entry(n, ofOrgs int) humanhours.Entry {
+	at, digits := start.Add(time.Duration(n)*time.Millisecond), strconv.Itoa(n)
+	e := template
+	e.Event.ID = "evt_01KRJ6G0Y3" + "0000000000000000"[len(digits):] + digits
+	chance := scatter(uint64(n))
+	pick := func(list []string) string {
+		one := list[chance%uint64(len(list))]
+		chance /= uint64(len(list))
+		return one
+	}
+	e.Event.AgentID, e.Event.TaskType, e.Event.Model, e.Event.Org = pick(agentNames), pick(taskNames), pick(modelNames), pick(orgNames[:ofOrgs])
+	e.Event.ReceivedAt, e.Event.OccurredAt, e.At = at, at.Add(-time.Minute), at
+	e.Key, e.Window = "key-"+digits, humanhours.IdempotencyWindow
+	return e
+}
+
+// scatter is the n-th number of SplitMix64.
+func scatter(n uint64) uint64 {
+	n = (n + 1) * 0x9e3779b97f4a7c15
+	n = (n ^ n>>30) * 0xbf58476d1ce4e5b9
+	n = (n ^ n>>27) * 0x94d049bb133111eb
+	return n ^ n>>31
+}
+
 // keyed is a body with an idempotency key in it, as long as those that keys gives.
 func keyed(body string) string {
 	return strings.TrimSuffix(body, "}") + `,"idempotency_key":"key-1234567"}`

@@ -24,9 +24,13 @@ import (
 
 // Stores are the rows of the durable stores, in a folder and on a Redis.
 func Stores(folder, redis string) []Row {
+	const log = "an append-only log that is synced, with the same group commit"
 	rows := []Row{{
-		Name: "SQLite Append, 64 callers, FULL, sums on", Raw: "an append-only log that is synced, with the same group commit", Unit: "events", Goal: 0.15,
-		Start: func() (Side, Side, func() error, error) { return sqliteAppend(folder) },
+		Name: "SQLite Append, 64 callers, FULL, sums on", Raw: log, Unit: "events", Goal: 0.15,
+		Start: func() (Side, Side, func() error, error) { return sqliteAppend(folder, 1) },
+	}, {
+		Name: "SQLite Append, 64 callers, FULL, sums on, 100 orgs", Raw: log, Unit: "events",
+		Start: func() (Side, Side, func() error, error) { return sqliteAppend(folder, orgs) },
 	}}
 	if redis == "" {
 		return rows
@@ -34,37 +38,35 @@ func Stores(folder, redis string) []Row {
 	const set = "plain `SET` of the same bytes, same client"
 	return append(rows, Row{
 		Name: "Redis Append, 64 callers, sums on", Raw: set, Unit: "events", Goal: 0.9,
-		Start: func() (Side, Side, func() error, error) { return redisAppend(redis, 64) },
+		Start: func() (Side, Side, func() error, error) { return redisAppend(redis, 64, 1) },
 	}, Row{
 		Name: "Redis Append, 256 callers, sums on", Raw: set, Unit: "events", Goal: 1.3,
-		Start: func() (Side, Side, func() error, error) { return redisAppend(redis, 256) },
+		Start: func() (Side, Side, func() error, error) { return redisAppend(redis, 256, 1) },
+	}, Row{
+		Name: "Redis Append, 64 callers, sums on, 100 orgs", Raw: set, Unit: "events",
+		Start: func() (Side, Side, func() error, error) { return redisAppend(redis, 64, orgs) },
+	}, Row{
+		Name: "Redis Append, 256 callers, sums on, 100 orgs", Raw: set, Unit: "events",
+		Start: func() (Side, Side, func() error, error) { return redisAppend(redis, 256, orgs) },
 	}, Row{
 		Name: "limiter on Redis, 64 callers, 100 keys", Raw: "go-redis/redis_rate", Unit: "takes", Goal: 1.5,
 		Start: func() (Side, Side, func() error, error) { return redisLimiter(redis, 64) },
 	})
 }
 
-// maker makes entries as a Tracker does, one a millisecond.
-type maker struct{ made atomic.Int64 }
+// maker makes entries as a Tracker does, one a millisecond, of some orgs.
+type maker struct {
+	orgs int
+	made atomic.Int64
+}
 
 func (m *maker) entries(n int) []humanhours.Entry {
 	first := int(m.made.Add(int64(n))) - n
 	list := make([]humanhours.Entry, n)
 	for i := range list {
-		list[i] = entry(first + i)
+		list[i] = entry(first+i, m.orgs)
 	}
 	return list
-}
-
-// entry is the n-th event of a fleet of 20 agents with 30 task types and 10 models.
-func entry(n int) humanhours.Entry {
-	at := start.Add(time.Duration(n) * time.Millisecond)
-	e := template
-	e.Event.ID = fmt.Sprintf("evt_01KRJ6G0Y3%016d", n)
-	e.Event.AgentID, e.Event.TaskType, e.Event.Model = fmt.Sprint("agent-", n*7%20), fmt.Sprint("task_type_", n*11%30), fmt.Sprint("acme/model-", n*3%10)
-	e.Event.ReceivedAt, e.Event.OccurredAt, e.At = at, at.Add(-time.Minute), at
-	e.Key, e.Window = fmt.Sprint("key-", n), humanhours.IdempotencyWindow
-	return e
 }
 
 // template is Documented as it is stored.
@@ -135,7 +137,7 @@ func (l *logFile) Append(_ context.Context, entries []humanhours.Entry) []humanh
 	return results
 }
 
-func sqliteAppend(folder string) (Side, Side, func() error, error) {
+func sqliteAppend(folder string, orgs int) (Side, Side, func() error, error) {
 	dir, err := os.MkdirTemp(folder, "append")
 	if err != nil {
 		return nil, nil, nil, err
@@ -152,16 +154,16 @@ func sqliteAppend(folder string) (Side, Side, func() error, error) {
 	stop := func() error {
 		return errors.Join(ours.Close(), raw.Close(), db.Close(), file.Close(), os.RemoveAll(dir))
 	}
-	return appending(ours, &maker{}, 64), appending(raw, &maker{}, 64), stop, nil
+	return appending(ours, &maker{orgs: orgs}, 64), appending(raw, &maker{orgs: orgs}, 64), stop, nil
 }
 
-func redisAppend(address string, count int) (Side, Side, func() error, error) {
+func redisAppend(address string, count, orgs int) (Side, Side, func() error, error) {
 	ctx, client := context.Background(), goredis.NewClient(&goredis.Options{Addr: address})
 	s, err := redisstore.New(client, redisstore.Config{Logger: slog.New(slog.DiscardHandler)})
 	if err != nil {
 		return nil, nil, nil, err
 	}
-	var m maker
+	m := maker{orgs: orgs}
 	raw := func(n int) (time.Duration, error) {
 		list := m.entries(n)
 		keys, texts := make([]string, n), make([]string, n)
@@ -170,7 +172,7 @@ func redisAppend(address string, count int) (Side, Side, func() error, error) {
 		}
 		return 0, callers(count, n, func(i int) error { return client.Set(ctx, keys[i], texts[i], 0).Err() })
 	}
-	return appending(s, &maker{}, count), raw, func() error { return errors.Join(s.Close(), client.FlushAll(ctx).Err(), client.Close()) }, nil
+	return appending(s, &maker{orgs: orgs}, count), raw, func() error { return errors.Join(s.Close(), client.FlushAll(ctx).Err(), client.Close()) }, nil
 }
 
 func redisLimiter(address string, count int) (Side, Side, func() error, error) {
