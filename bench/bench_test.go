@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"os/exec"
+	"runtime"
 	"strings"
 	"testing"
 	"time"
@@ -103,6 +104,27 @@ func TestGoals(t *testing.T) {
 		r := Result{Row: Row{Goal: test.goal, Time: test.time}, Ratios: []float64{test.ratio}}
 		if r.Reached() != test.reached || strings.Contains(r.line(), "misses") == test.reached {
 			t.Errorf("%+v: %s", test, r.line())
+		}
+	}
+}
+
+func TestAlone(t *testing.T) {
+	before := runtime.GOMAXPROCS(3)
+	defer runtime.GOMAXPROCS(before)
+	broken := errors.New("broken")
+	for _, fails := range []error{nil, broken} {
+		side := func(int) (time.Duration, error) {
+			if n := runtime.GOMAXPROCS(0); n != 1 {
+				t.Errorf("a side has %d processors", n)
+			}
+			return 0, nil
+		}
+		row := alone(Row{Name: "a path", Goal: 1, Start: func() (Side, Side, func() error, error) { return side, side, nothing, fails }})
+		if result := row.Measure(1, time.Microsecond); !errors.Is(result.Err, fails) || row.Goal != 0 || row.Name != "a path, GOMAXPROCS=1" {
+			t.Errorf("%+v", result)
+		}
+		if n := runtime.GOMAXPROCS(0); n != 3 {
+			t.Errorf("%d processors are left", n)
 		}
 	}
 }
