@@ -174,6 +174,20 @@ func TestPopulation(t *testing.T) {
 	}
 }
 
+func TestHeapPerEvent(t *testing.T) {
+	one := lean(12345, 1)
+	if n := len(one.Event.AppendJSON(nil)); n < 440 || n > 460 || len(one.Key) != 36 {
+		t.Errorf("an event of %d bytes of JSON, its key is %q", n, one.Key)
+	}
+	stored := float64(len(one.Event.AppendStored(nil)))
+	for _, n := range []int{1, orgs} {
+		first, later, err := HeapPerEvent(10_000, n)
+		if err != nil || first < stored/4 || first > 4*stored || later < stored/4 || later > 4*stored {
+			t.Errorf("%v bytes, and %v a day later, of %v that are stored; error %v", first, later, stored, err)
+		}
+	}
+}
+
 // The raw sides have as much to read and to write as ours.
 func TestRawSidesAreFair(t *testing.T) {
 	one, err := tracker(memory.New())

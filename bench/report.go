@@ -23,7 +23,7 @@ type Report struct {
 	Redis  string // address of a Redis that may be emptied; empty: one is started
 	Rounds int
 	Each   time.Duration
-	Only   string // measures only rows whose name contains it
+	Only   string // measures only paths whose name contains it
 	Peers  bool   // lets other limiters admit what they do
 	Growth int    // up to how many events stores are filled; 0: they are not
 }
@@ -42,7 +42,7 @@ func (r *Report) Write(path string) error {
 	r.head(&text)
 	var failed []error
 	for _, row := range slices.Concat(InProcess(), HTTP(r.Folder, r.Redis), Stores(r.Folder, r.Redis)) {
-		if !strings.Contains(row.Name, r.Only) {
+		if !r.wants(row.Name) {
 			continue
 		}
 		result := row.Measure(r.Rounds, r.Each)
@@ -51,10 +51,9 @@ func (r *Report) Write(path string) error {
 			fmt.Fprintln(os.Stderr, result.Err)
 			continue
 		}
-		line := result.line()
-		fmt.Fprint(os.Stderr, line)
-		text.WriteString(line)
+		say(&text, "%s", result.line())
 	}
+	failed = append(failed, r.heap(&text))
 	var drawing string
 	if r.Peers {
 		failed = append(failed, r.peers(&text))
@@ -79,6 +78,41 @@ func (r *Report) Write(path string) error {
 	return os.WriteFile(path, []byte(text.String()), 0o644)
 }
 
+func (r *Report) wants(name string) bool { return strings.Contains(name, r.Only) }
+
+// say writes a line, and lets whoever waits for the report see it.
+func say(text *strings.Builder, format string, values ...any) {
+	line := fmt.Sprintf(format, values...)
+	fmt.Fprint(os.Stderr, line)
+	text.WriteString(line)
+}
+
+// heap writes how much memory an event takes in the memory store.
+func (r *Report) heap(text *strings.Builder) error {
+	const events, path = 200_000, "memory of an event in the memory store"
+	if !r.wants(path) {
+		return nil
+	}
+	one := lean(events, 1).Event
+	fmt.Fprintf(text, `
+## Memory
+
+What each of %s events takes of the heap in the memory store. One is %d bytes of JSON as it is answered, %d as it is stored, and has an idempotency key, a UUID. The last column is what each of as many
+takes that come a day later, when the keys of the first name nothing any more.
+
+| path | goal | bytes | | a day later |
+|---|---|---|---|---|
+`, thousands(events), len(one.AppendJSON(nil)), len(one.AppendStored(nil)))
+	for _, n := range []int{1, orgs} {
+		first, later, err := HeapPerEvent(events, n)
+		if err != nil {
+			return err
+		}
+		say(text, "| %s, orgs: %d | at most %d | **%.0f** | %s | %.0f |\n", path, n, heapGoal, first, verdict(first <= heapGoal), later)
+	}
+	return nil
+}
+
 const chartFile = "growth.svg"
 
 // peers writes how exact limiters are.
@@ -98,9 +132,7 @@ have windows that begin with it.
 |---|---|---|
 `, limit, phases)
 	for _, a := range list {
-		line := fmt.Sprintf("| %s | %s | %d |\n", a.Name, a.How, a.Most)
-		fmt.Fprint(os.Stderr, line)
-		text.WriteString(line)
+		say(text, "| %s | %s | %d |\n", a.Name, a.How, a.Most)
 	}
 	return nil
 }
@@ -123,9 +155,7 @@ What one more event costs, in a group of 64 and with the file of SQLite synced, 
 `, chartFile)
 	for _, kind := range []string{Memory, SQLite, Redis} {
 		for _, g := range all[kind] {
-			line := fmt.Sprintf("| %s | %s | %.1f µs | %.1f ms |\n", kind, thousands(float64(g.Events)), g.Append.Seconds()*1e6, g.Report.Seconds()*1e3)
-			fmt.Fprint(os.Stderr, line)
-			text.WriteString(line)
+			say(text, "| %s | %s | %.1f µs | %.1f ms |\n", kind, thousands(float64(g.Events)), g.Append.Seconds()*1e6, g.Report.Seconds()*1e3)
 		}
 	}
 	return chart(all), nil
@@ -154,7 +184,7 @@ A number beside a ratio is of this machine on this day and says nothing about an
 
 // line is the row of the table.
 func (r *Result) line() string {
-	var goal, verdict, cpu string
+	var goal, cpu string
 	switch {
 	case r.Goal == 0 && r.Time:
 		goal = "none, of the time"
@@ -165,14 +195,18 @@ func (r *Result) line() string {
 	default:
 		goal = fmt.Sprintf("at least %g", r.Goal)
 	}
-	if !r.Reached() {
-		verdict = "misses"
-	}
 	if r.CPU > 0 {
 		cpu = fmt.Sprintf("%.1f µs, %.1f µs", r.CPU, r.Base)
 	}
 	return fmt.Sprintf("| %s | %s | %s | %.2f, **%.2f**, %.2f | %s | %s %s/s | %s/s | %s |\n",
-		r.Name, r.Raw, goal, r.Min(), r.Median(), r.Max(), verdict, thousands(r.Ours), r.Unit, thousands(r.Ref), cpu)
+		r.Name, r.Raw, goal, r.Min(), r.Median(), r.Max(), verdict(r.Reached()), thousands(r.Ours), r.Unit, thousands(r.Ref), cpu)
+}
+
+func verdict(reached bool) string {
+	if reached {
+		return ""
+	}
+	return "misses"
 }
 
 func thousands(f float64) string {

@@ -16,7 +16,7 @@ func main() {
 	redis := flag.String("redis", "", "the address of a Redis that may be emptied; empty: one is started")
 	rounds := flag.Int("rounds", 5, "how often both sides of a row take turns")
 	each := flag.Duration("each", time.Second, "how long one turn takes, about")
-	only := flag.String("only", "", "measure only rows whose name contains this")
+	only := flag.String("only", "", "measure only paths whose name contains this")
 	peers := flag.Bool("peers", true, "let other limiters show how exact they are")
 	growth := flag.Int("growth", 1_000_000, "up to how many events stores are filled; 0: they are not")
 	out := flag.String("out", "docs/benchmarks.md", "the file to write; empty: the standard output")
