@@ -4,11 +4,15 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"flag"
+	"log"
 	"net/http"
 	"net/http/httptest"
+	"os"
 	"os/exec"
 	"runtime"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -16,18 +20,34 @@ import (
 	"github.com/humanhours/humanhours-go/store/memory"
 )
 
+var (
+	serve  = flag.String("serve", "", "be a server of this kind, for a test")
+	folder = flag.String("folder", "", "of that server")
+	redis  = flag.String("redis", "", "likewise")
+)
+
+func TestMain(m *testing.M) {
+	flag.Parse()
+	if *serve == "" {
+		os.Exit(m.Run())
+	}
+	if err := Serve(*serve, *folder, *redis); err != nil {
+		log.Fatal(err)
+	}
+}
+
 // BenchmarkRows runs both sides of the rows that need no server: go test -bench Rows, and benchstat for what comes out.
 func BenchmarkRows(b *testing.B) {
-	redis := ""
+	at := ""
 	if _, err := exec.LookPath("redis-server"); err == nil {
 		address, stop, err := startRedis()
 		if err != nil {
 			b.Fatal(err)
 		}
 		defer func() { _ = stop() }()
-		redis = address
+		at = address
 	}
-	for _, row := range append(InProcess(), Stores(b.TempDir(), redis)...) {
+	for _, row := range append(InProcess(), Stores(b.TempDir(), at)...) {
 		b.Run(strings.NewReplacer("`", "", "/", " per ").Replace(row.Name), func(b *testing.B) {
 			ours, raw, stop, err := row.Start()
 			if err != nil {
@@ -185,6 +205,52 @@ func TestHeapPerEvent(t *testing.T) {
 		if err != nil || first < stored/4 || first > 4*stored || later < stored/4 || later > 4*stored {
 			t.Errorf("%v bytes, and %v a day later, of %v that are stored; error %v", first, later, stored, err)
 		}
+	}
+}
+
+func TestLatencies(t *testing.T) {
+	l, err := Latencies(3, 50*time.Millisecond)
+	if errors.Is(err, errors.ErrUnsupported) {
+		t.Skip(err)
+	}
+	if err != nil || len(l.Ratios) != 3 || l.Ratios[0] < 1 || l.P50 <= 0 || l.P99 < l.P50 || l.Late < 0 || l.Rate < 100 {
+		t.Errorf("%+v, error %v", l, err)
+	}
+}
+
+// A server that stands still for a while holds up all requests that are due meanwhile, not only those that it has.
+func TestLatencyCountsFromWhenRequestsAreDue(t *testing.T) {
+	const rate, n, pause = 1000, 400, 100 * time.Millisecond
+	var still sync.RWMutex
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		still.RLock()
+		defer still.RUnlock()
+		bare().ServeHTTP(w, r)
+	}))
+	defer server.Close()
+	go func() {
+		time.Sleep(100 * time.Millisecond)
+		still.Lock()
+		time.Sleep(pause)
+		still.Unlock()
+	}()
+	c := &client{}
+	defer c.close()
+	took, late, err := c.sendAt(server.Listener.Addr().String(), requestBytes("/v1/track", "none", Documented, true), rate, n)
+	if errors.Is(err, errors.ErrUnsupported) {
+		t.Skip(err)
+	}
+	if err != nil || len(late) != n {
+		t.Fatal(len(late), err)
+	}
+	slow := 0
+	for _, d := range took {
+		if d > pause/4 {
+			slow++
+		}
+	}
+	if least := int(pause.Seconds() * rate / 2); slow < least {
+		t.Errorf("%d requests took long, of more than %d that were due", slow, least)
 	}
 }
 

@@ -104,12 +104,8 @@ func requestBytes(path, key, body string, keyed bool) []byte {
 
 // send sends n requests over some connections, each waiting for its answer, and returns how long each took.
 func (c *client) send(address string, request []byte, connections, n int) ([]time.Duration, error) {
-	for len(c.conns) < connections {
-		raw, err := net.Dial("tcp", address)
-		if err != nil {
-			return nil, err
-		}
-		c.conns = append(c.conns, &conn{raw, textproto.NewReader(bufio.NewReaderSize(raw, 16<<10))})
+	if err := c.dial(address, connections); err != nil {
+		return nil, err
 	}
 	first := c.made
 	c.made += n
@@ -127,6 +123,17 @@ func (c *client) send(address string, request []byte, connections, n int) ([]tim
 		return err
 	})
 	return took, err
+}
+
+func (c *client) dial(address string, connections int) error {
+	for len(c.conns) < connections {
+		raw, err := net.Dial("tcp", address)
+		if err != nil {
+			return err
+		}
+		c.conns = append(c.conns, &conn{raw, textproto.NewReader(bufio.NewReaderSize(raw, 16<<10))})
+	}
+	return nil
 }
 
 func (c *conn) exchange(request []byte) error {

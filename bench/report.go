@@ -53,7 +53,7 @@ func (r *Report) Write(path string) error {
 		}
 		say(&text, "%s", result.line())
 	}
-	failed = append(failed, r.heap(&text))
+	failed = append(failed, r.heap(&text), r.latency(&text))
 	var drawing string
 	if r.Peers {
 		failed = append(failed, r.peers(&text))
@@ -113,6 +113,33 @@ takes that come a day later, when the keys of the first name nothing any more.
 	return nil
 }
 
+// latency writes how much longer than most the slowest requests take.
+func (r *Report) latency(text *strings.Builder) error {
+	const path = "latency of POST /v1/track, memory store"
+	if !r.wants(path) {
+		return nil
+	}
+	l, err := Latencies(r.Rounds, r.Each)
+	if err != nil {
+		return fmt.Errorf("%s: %w", path, err)
+	}
+	fmt.Fprint(text, `
+## Latency
+
+Requests at half of the rate at which 64 connections saturate the server. They are due at fixed instants and do not wait for the answers to others, over up to 256 connections, and the clock of each starts when it
+is due, so that whatever holds up the server holds up all that are due meanwhile. The ratio is that of a round, as above. How late requests were sent says whether the load was what was slow.
+
+| path | goal | p99 by p50: min, **median**, max | | p50 | p99 | requests | sent late, p99 |
+|---|---|---|---|---|---|---|---|
+`)
+	middle := median(l.Ratios)
+	say(text, "| %s | at most %d | %.2f, **%.2f**, %.2f | %s | %.0f µs | %.0f µs | %s/s | %.0f µs |\n", path, latencyGoal, l.Ratios[0], middle, l.Ratios[len(l.Ratios)-1],
+		verdict(middle <= latencyGoal), micros(l.P50), micros(l.P99), thousands(l.Rate), micros(l.Late))
+	return nil
+}
+
+func micros(d time.Duration) float64 { return d.Seconds() * 1e6 }
+
 const chartFile = "growth.svg"
 
 // peers writes how exact limiters are.
@@ -155,7 +182,7 @@ What one more event costs, in a group of 64 and with the file of SQLite synced, 
 `, chartFile)
 	for _, kind := range []string{Memory, SQLite, Redis} {
 		for _, g := range all[kind] {
-			say(text, "| %s | %s | %.1f µs | %.1f ms |\n", kind, thousands(float64(g.Events)), g.Append.Seconds()*1e6, g.Report.Seconds()*1e3)
+			say(text, "| %s | %s | %.1f µs | %.1f ms |\n", kind, thousands(float64(g.Events)), micros(g.Append), g.Report.Seconds()*1e3)
 		}
 	}
 	return chart(all), nil

@@ -1,0 +1,10 @@
+//go:build !unix
+
+package bench
+
+import (
+	"errors"
+	"syscall"
+)
+
+func readNow(syscall.RawConn, []byte) (int, error) { return 0, errors.ErrUnsupported }
