@@ -22,16 +22,23 @@ import (
 
 var (
 	serve  = flag.String("serve", "", "be a server of this kind, for a test")
+	work   = flag.String("work", "", "be a process that does requests by this pattern, likewise")
 	folder = flag.String("folder", "", "of that server")
-	redis  = flag.String("redis", "", "likewise")
+	redis  = flag.String("redis", "", "of both")
 )
 
 func TestMain(m *testing.M) {
 	flag.Parse()
-	if *serve == "" {
+	var err error
+	switch {
+	case *serve != "":
+		err = Serve(*serve, *folder, *redis)
+	case *work != "":
+		err = Work(*work, *redis)
+	default:
 		os.Exit(m.Run())
 	}
-	if err := Serve(*serve, *folder, *redis); err != nil {
+	if err != nil {
 		log.Fatal(err)
 	}
 }
@@ -40,12 +47,7 @@ func TestMain(m *testing.M) {
 func BenchmarkRows(b *testing.B) {
 	at := ""
 	if _, err := exec.LookPath("redis-server"); err == nil {
-		address, stop, err := startRedis()
-		if err != nil {
-			b.Fatal(err)
-		}
-		defer func() { _ = stop() }()
-		at = address
+		at = privateRedis(b)
 	}
 	for _, row := range append(InProcess(), Stores(b.TempDir(), at)...) {
 		b.Run(strings.NewReplacer("`", "", "/", " per ").Replace(row.Name), func(b *testing.B) {
@@ -68,6 +70,20 @@ func BenchmarkRows(b *testing.B) {
 			}
 		})
 	}
+}
+
+// privateRedis starts one for a test.
+func privateRedis(tb testing.TB) string {
+	tb.Helper()
+	if _, err := exec.LookPath("redis-server"); err != nil {
+		tb.Skip(err)
+	}
+	address, stop, err := startRedis()
+	if err != nil {
+		tb.Fatal(err)
+	}
+	tb.Cleanup(func() { _ = stop() })
+	return address
 }
 
 func TestMeasureLetsSidesTakeTurns(t *testing.T) {
@@ -251,6 +267,25 @@ func TestLatencyCountsFromWhenRequestsAreDue(t *testing.T) {
 	}
 	if least := int(pause.Seconds() * rate / 2); slow < least {
 		t.Errorf("%d requests took long, of more than %d that were due", slow, least)
+	}
+}
+
+// TestKills: a process that is killed shows what each pattern does of what is said of it.
+func TestKills(t *testing.T) {
+	at := privateRedis(t)
+	for _, kind := range []string{oneStep, longLock, shortLock} {
+		o, err := Kills(kind, at, 3)
+		t.Logf("%s: %+v", kind, o)
+		if err != nil || o.Requests < 1500 || o.Cut < 10 {
+			t.Fatalf("%s: %+v, error %v", kind, o, err)
+		}
+		ours := kind == oneStep
+		if ours != (o.Doubled+o.Lost+o.Refused == 0) || (kind == longLock) != (o.Refused > 0) || (kind == shortLock) != (o.Doubled > 0) {
+			t.Errorf("%s: %+v", kind, o)
+		}
+	}
+	if result := onceRow(at).Measure(2, 10*time.Millisecond); result.Err != nil || len(result.Ratios) != 2 {
+		t.Errorf("%+v", result)
 	}
 }
 

@@ -15,6 +15,8 @@ import (
 	"time"
 
 	goredis "github.com/redis/go-redis/v9"
+
+	"github.com/humanhours/humanhours-go"
 )
 
 // Report measures all rows.
@@ -25,6 +27,7 @@ type Report struct {
 	Each   time.Duration
 	Only   string // measures only paths whose name contains it
 	Peers  bool   // lets other limiters admit what they do
+	Kills  int    // how often a process that does requests once is killed; 0: idempotency is not looked at
 	Growth int    // up to how many events stores are filled; 0: they are not
 }
 
@@ -57,6 +60,9 @@ func (r *Report) Write(path string) error {
 	var drawing string
 	if r.Peers {
 		failed = append(failed, r.peers(&text))
+	}
+	if r.Kills > 0 && r.Redis != "" {
+		failed = append(failed, r.idempotency(&text))
 	}
 	if r.Growth > 0 {
 		var err error
@@ -161,6 +167,41 @@ have windows that begin with it.
 	for _, a := range list {
 		say(text, "| %s | %s | %d |\n", a.Name, a.How, a.Most)
 	}
+	return nil
+}
+
+// idempotency writes what becomes of requests that are to be done once.
+func (r *Report) idempotency(text *strings.Builder) error {
+	result := onceRow(r.Redis).Measure(r.Rounds, r.Each)
+	if result.Err != nil {
+		return result.Err
+	}
+	fmt.Fprintf(text, `
+## Idempotency
+
+Retries with an idempotency key on Redis, from 64 callers. The usual pattern takes three steps: `+"`SET NX`"+` of a lock under the key, the work, which is here `+"`RPUSH`"+` of the event, and `+"`SET`"+` of the result
+under the key for %.0f hours. A request that finds a lock and no result is refused, as it seems to be at work. Ours is one step, `+"`Append`"+`, which also keeps indices, counts and sums.
+
+The process that does the requests is killed %d times at random and started again, and callers send what was not answered once more, until they are answered or have been refused for %v. A lock of a minute
+outlives such callers. One of 100 ms is taken over and the work done again, as is any other if callers wait for longer than it lasts. Doubled are keys of more than one event; lost are those without one, whether
+the request was answered or given up; refused are those that were given up.
+
+| pattern | throughput | requests | cut off by a kill | doubled | lost | refused |
+|---|---|---|---|---|---|---|
+`, humanhours.IdempotencyWindow.Hours(), r.Kills, patience)
+	for _, kind := range []string{oneStep, longLock, shortLock} {
+		o, err := Kills(kind, r.Redis, r.Kills)
+		if err != nil {
+			return fmt.Errorf("idempotency, %s: %w", kind, err)
+		}
+		rate := result.Ref // locks of any length have the same throughput
+		if kind == oneStep {
+			rate = result.Ours
+		}
+		say(text, "| %s | %s/s | %s | %s | %s | %s | %s |\n", kind, thousands(rate), thousands(float64(o.Requests)), thousands(float64(o.Cut)),
+			thousands(float64(o.Doubled)), thousands(float64(o.Lost)), thousands(float64(o.Refused)))
+	}
+	fmt.Fprintf(text, "\nThe throughput of one step is %.2f, **%.2f**, %.2f times that of three: min, **median**, max of the rounds.\n", result.Min(), result.Median(), result.Max())
 	return nil
 }
 
