@@ -3,8 +3,10 @@ package bench
 import (
 	"context"
 	"encoding/json"
+	"encoding/xml"
 	"errors"
 	"flag"
+	"io"
 	"log"
 	"net/http"
 	"net/http/httptest"
@@ -286,6 +288,40 @@ func TestKills(t *testing.T) {
 	}
 	if result := onceRow(at).Measure(2, 10*time.Millisecond); result.Err != nil || len(result.Ratios) != 2 {
 		t.Errorf("%+v", result)
+	}
+}
+
+func TestGrowth(t *testing.T) {
+	all, err := Growth(1000, t.TempDir(), "")
+	if err != nil || len(all) != 2 {
+		t.Fatal(all, err)
+	}
+	for kind, list := range all {
+		g := list[0]
+		if len(list) != 1 || g.Events != 1000 || g.Append <= 0 || g.Report <= 0 || g.Each < 100 || g.Each > 10_000 || g.Heap == 0 {
+			t.Errorf("%s: %+v", kind, list)
+		}
+	}
+	if freeMemory() <= 0 || freeDisk(t.TempDir()) <= 0 {
+		t.Errorf("%d bytes of memory and %d of disk are free", freeMemory(), freeDisk(t.TempDir()))
+	}
+	all[Redis] = []Growing{{Events: 1000, Append: time.Millisecond, Report: time.Second}, {Events: 1_000_000, Lacks: "memory"}}
+	drawing := chart(all)
+	texts := 0
+	for decoder := xml.NewDecoder(strings.NewReader(drawing)); ; {
+		token, err := decoder.Token()
+		if errors.Is(err, io.EOF) {
+			break
+		}
+		if err != nil {
+			t.Fatalf("%v in %s", err, drawing)
+		}
+		if element, ok := token.(xml.StartElement); ok && element.Name.Local == "text" {
+			texts++
+		}
+	}
+	if texts < 10 || strings.Count(drawing, "<polyline") != 6 || strings.Contains(drawing, "NaN") || strings.Contains(drawing, "10^6") {
+		t.Error(drawing)
 	}
 }
 

@@ -214,16 +214,26 @@ func (r *Report) growth(text *strings.Builder) (string, error) {
 	fmt.Fprintf(text, `
 ## Growth
 
-What one more event costs, in a group of 64 and with the file of SQLite synced, and what a report of 30 days by agent costs, over how many events an org has.
+What one more event costs, in a group of 64 and with the file of SQLite synced, and what a report of 30 days by agent costs, over how many events an org has. They are those of the
+memory of an event above, spread over the 30 days in their order, and their agents, task types and models meet as if by chance, so that nearly every one has a sum of its own for a long time: sums are by the hour. Each number of events has a new store.
+
+What an event takes is the heap of the memory store, the file of SQLite, and the memory that Redis says it has, which has all idempotency keys still: it forgets them by its own clock. The last columns are of the
+process that asks: its Go heap, and all that is resident, after garbage is collected; they grow with the memory store and should not with the others.
 
 ![growth](%s)
 
-| store | events | one more event | report |
-|---|---|---|---|
+| store | events | one more event | report | bytes for an event | Go heap | resident |
+|---|---|---|---|---|---|---|
 `, chartFile)
+	mb := func(bytes int64) string { return fmt.Sprintf("%.1f MB", float64(bytes)/1e6) }
 	for _, kind := range []string{Memory, SQLite, Redis} {
 		for _, g := range all[kind] {
-			say(text, "| %s | %s | %.1f µs | %.1f ms |\n", kind, thousands(float64(g.Events)), micros(g.Append), g.Report.Seconds()*1e3)
+			events := thousands(float64(g.Events))
+			if g.Lacks != "" {
+				say(text, "| %s | %s | not enough %s | | | | |\n", kind, events, g.Lacks)
+				continue
+			}
+			say(text, "| %s | %s | %.1f µs | %.1f ms | %s | %s | %s |\n", kind, events, micros(g.Append), g.Report.Seconds()*1e3, thousands(g.Each), mb(g.Heap), mb(g.Resident))
 		}
 	}
 	return chart(all), nil

@@ -20,7 +20,7 @@ func main() {
 	only := flag.String("only", "", "measure only paths whose name contains this")
 	peers := flag.Bool("peers", true, "let other limiters show how exact they are")
 	kills := flag.Int("kills", 30, "how often a process is killed while it does requests with idempotency keys; 0: idempotency is not looked at")
-	growth := flag.Int("growth", 1_000_000, "up to how many events stores are filled; 0: they are not")
+	growth := flag.Int("growth", 10_000_000, "up to how many events stores are filled; 0: they are not")
 	out := flag.String("out", "docs/benchmarks.md", "the file to write; empty: the standard output")
 	flag.Parse()
 	if *serve != "" {
