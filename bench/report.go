@@ -132,10 +132,11 @@ func (r *Report) latency(text *strings.Builder) error {
 	fmt.Fprint(text, `
 ## Latency
 
-Requests at half of the rate at which 64 connections saturate the server. They are due at fixed instants and do not wait for the answers to others, over up to 256 connections, and the clock of each starts when it
-is due, so that whatever holds up the server holds up all that are due meanwhile. The ratio is that of a round, as above. How late requests were sent says whether the load was what was slow.
+Requests at half of the rate at which 64 connections saturate the server, in the fastest of as many rounds. They are due at fixed instants and do not wait for the answers to others, over up to 256 connections, and the clock of each starts when it
+is due, so that whatever holds up the server holds up all that are due meanwhile. The ratio is that of a round, as above. How late requests were sent says how slow the load was, or how long there was no connection that
+waited for nothing.
 
-| path | goal | p99 by p50: min, **median**, max | | p50 | p99 | requests | sent late, p99 |
+| path | goal | p99 / p50: min, **median**, max | | p50 | p99 | requests | sent late, p99 |
 |---|---|---|---|---|---|---|---|
 `)
 	middle := median(l.Ratios)
