@@ -20,7 +20,8 @@ import (
 type Server struct {
 	Address, Key string
 	command      *exec.Cmd
-	input        io.Closer
+	input        io.WriteCloser
+	output       *bufio.Reader
 }
 
 // StartServer starts this program again as a server, on the first processor where the system lets one choose.
@@ -47,7 +48,8 @@ func StartServer(kind, folder, redis string) (*Server, error) {
 	if err := s.command.Start(); err != nil {
 		return nil, err
 	}
-	line, err := bufio.NewReader(output).ReadString('\n')
+	s.output = bufio.NewReader(output)
+	line, err := s.output.ReadString('\n')
 	if _, err2 := fmt.Sscan(line, &s.Address, &s.Key); err != nil || err2 != nil {
 		return nil, errors.Join(err, err2, s.Stop())
 	}
@@ -83,6 +85,7 @@ func aside() (back func()) {
 type client struct {
 	conns []*conn
 	made  int
+	rate  float64 // of the requests that are due in a second; 0: one follows the answer to another
 }
 
 type conn struct {
@@ -102,6 +105,10 @@ func requestBytes(path, key, body string, keyed bool) []byte {
 		"Content-Length: " + strconv.Itoa(len(body)) + "\r\n\r\n" + body)
 }
 
+func getBytes(path, key string) []byte {
+	return []byte("GET " + path + " HTTP/1.1\r\nHost: bench\r\nAuthorization: Bearer " + key + "\r\n\r\n")
+}
+
 // send sends n requests over some connections, each waiting for its answer, and returns how long each took.
 func (c *client) send(address string, request []byte, connections, n int) ([]time.Duration, error) {
 	if err := c.dial(address, connections); err != nil {
@@ -110,12 +117,15 @@ func (c *client) send(address string, request []byte, connections, n int) ([]tim
 	first := c.made
 	c.made += n
 	at := bytes.Index(request, []byte(keyMark))
-	took := make([]time.Duration, n)
+	took, begin := make([]time.Duration, n), time.Now()
 	err := callers(connections, n, func(i int) error {
 		mine := request
 		if at >= 0 {
 			mine = slices.Clone(request)
 			copy(mine[at:], fmt.Sprintf("%016d", first+i))
+		}
+		if c.rate > 0 {
+			time.Sleep(time.Until(begin.Add(time.Duration(float64(i) / c.rate * float64(time.Second)))))
 		}
 		start := time.Now()
 		err := c.conns[i%connections].exchange(mine)

@@ -12,6 +12,7 @@ import (
 	"runtime"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	goredis "github.com/redis/go-redis/v9"
@@ -25,10 +26,11 @@ type Report struct {
 	Redis  string // address of a Redis that may be emptied; empty: one is started
 	Rounds int
 	Each   time.Duration
-	Only   string // measures only paths whose name contains it
-	Peers  bool   // lets other limiters admit what they do
-	Kills  int    // how often a process that does requests once is killed; 0: idempotency is not looked at
-	Growth int    // up to how many events stores are filled; 0: they are not
+	Only   string        // measures only paths whose name contains it
+	Peers  bool          // lets other limiters admit what they do
+	Kills  int           // how often a process that does requests once is killed; 0: idempotency is not looked at
+	Growth int           // up to how many events stores are filled; 0: they are not
+	Soak   time.Duration // how long servers have a steady load; 0: they have none
 }
 
 // Write measures and writes a file; empty: the standard output. What is measured is said on the standard error, row by row.
@@ -58,16 +60,19 @@ func (r *Report) Write(path string) error {
 	}
 	failed = append(failed, r.heap(&text), r.latency(&text))
 	var drawing string
-	if r.Peers {
+	if r.Peers && r.wants("peers") {
 		failed = append(failed, r.peers(&text))
 	}
-	if r.Kills > 0 && r.Redis != "" {
+	if r.Kills > 0 && r.Redis != "" && r.wants("idempotency") {
 		failed = append(failed, r.idempotency(&text))
 	}
-	if r.Growth > 0 {
+	if r.Growth > 0 && r.wants("growth") {
 		var err error
 		drawing, err = r.growth(&text)
 		failed = append(failed, err)
+	}
+	if r.Soak > 0 && r.wants("soak") {
+		failed = append(failed, r.soak(&text))
 	}
 	if err := errors.Join(append(failed, stop())...); err != nil {
 		return err
@@ -238,6 +243,53 @@ process that asks: its Go heap, and all that is resident, after garbage is colle
 		}
 	}
 	return chart(all), nil
+}
+
+// soak writes what servers hold under a steady load. They have it at the same time.
+func (r *Report) soak(text *strings.Builder) error {
+	defer aside()()
+	kinds := []string{SQLite}
+	if r.Redis != "" {
+		kinds = append(kinds, Redis)
+	}
+	lists, errs := make([][]Held, len(kinds)), make([]error, len(kinds))
+	var all sync.WaitGroup
+	for i, kind := range kinds {
+		all.Go(func() { lists[i], errs[i] = Soak(kind, r.Folder, r.Redis, r.Soak) })
+	}
+	all.Wait()
+	if err := errors.Join(errs...); err != nil {
+		return err
+	}
+	fmt.Fprintf(text, `
+## Soak
+
+What servers hold that take %d events in a second for %v and answer %d lists and reports meanwhile, both at the same time. The load pauses every few seconds, and they are asked for their heap after garbage is
+collected, their goroutines and their open files, with connections. Steady is a heap that is at the end within 10 %% or 2 MB of what it was at the start, after a warm-up, and as many goroutines and files. The heap of a server
+on the memory store grows with its events, as it must.
+
+| server | | heap | goroutines | open files | |
+|---|---|---|---|---|---|
+`, soakRate, r.Soak, soakReads)
+	for i, kind := range kinds {
+		list := lists[i]
+		last := list[len(list)-1]
+		for _, at := range []struct {
+			when    string
+			held    Held
+			verdict string
+		}{{"start", list[0], ""}, {"middle", list[len(list)/2], ""}, {"end", last, steadiness(list[0], last)}} {
+			say(text, "| %s | %s | %.2f MB | %d | %d | %s |\n", kind, at.when, float64(at.held.Heap)/1e6, at.held.Goroutines, at.held.Files, at.verdict)
+		}
+	}
+	return nil
+}
+
+func steadiness(first, last Held) string {
+	if steady(first, last) {
+		return "steady"
+	}
+	return "not steady"
 }
 
 func (r *Report) head(text *strings.Builder) {

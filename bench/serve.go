@@ -1,16 +1,17 @@
 package bench
 
 import (
+	"bufio"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"log/slog"
 	"net"
 	"net/http"
 	"os"
 	"path/filepath"
+	"runtime"
 	"time"
 
 	goredis "github.com/redis/go-redis/v9"
@@ -33,7 +34,7 @@ const (
 )
 
 // Serve serves until its standard input ends, and says its address and an API key on the standard output: a process of its own, so that the system counts what it
-// takes.
+// takes. For each line of the input it says how large its heap is and how many goroutines it has.
 func Serve(kind, folder, redis string) error {
 	handler, key, stop, err := handler(kind, folder, redis)
 	if err != nil {
@@ -47,7 +48,9 @@ func Serve(kind, folder, redis string) error {
 	done := make(chan error, 1)
 	go func() { done <- server.Serve(listener) }()
 	fmt.Println(listener.Addr(), key)
-	_, _ = io.Copy(io.Discard, os.Stdin)
+	for lines := bufio.NewScanner(os.Stdin); lines.Scan(); {
+		fmt.Println(liveHeap(), runtime.NumGoroutine())
+	}
 	_ = server.Close()
 	if err := <-done; !errors.Is(err, http.ErrServerClosed) {
 		return err
@@ -87,7 +90,8 @@ func handler(kind, folder, redis string) (h http.Handler, key string, stop func(
 	default:
 		return nil, "", nil, fmt.Errorf("there is no server %q", kind)
 	}
-	quiet := slog.New(slog.DiscardHandler)
+	quiet, began := slog.New(slog.DiscardHandler), time.Now()
+	clock := func() time.Time { return start.Add(time.Since(began)) } // it goes on, as some things are done now and then
 	t, err := humanhours.New(s, humanhours.Config{Clock: clock, Prices: pricebook.Snapshot(), Rates: pricebook.SnapshotRates(), Logger: quiet})
 	if err != nil {
 		return nil, "", nil, err

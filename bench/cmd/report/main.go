@@ -17,10 +17,11 @@ func main() {
 	redis := flag.String("redis", "", "the address of a Redis that may be emptied; empty: one is started")
 	rounds := flag.Int("rounds", 5, "how often both sides of a row take turns")
 	each := flag.Duration("each", time.Second, "how long one turn takes, about")
-	only := flag.String("only", "", "measure only paths whose name contains this")
+	only := flag.String("only", "", "measure only paths whose name contains this, and of peers, idempotency, growth and soak what does")
 	peers := flag.Bool("peers", true, "let other limiters show how exact they are")
 	kills := flag.Int("kills", 30, "how often a process is killed while it does requests with idempotency keys; 0: idempotency is not looked at")
 	growth := flag.Int("growth", 10_000_000, "up to how many events stores are filled; 0: they are not")
+	soak := flag.Duration("soak", 10*time.Minute, "how long servers have a steady load; 0: they have none")
 	out := flag.String("out", "docs/benchmarks.md", "the file to write; empty: the standard output")
 	flag.Parse()
 	if *serve != "" {
@@ -35,7 +36,7 @@ func main() {
 		}
 		return
 	}
-	report := bench.Report{Folder: *folder, Redis: *redis, Rounds: *rounds, Each: *each, Only: *only, Peers: *peers, Kills: *kills, Growth: *growth}
+	report := bench.Report{Folder: *folder, Redis: *redis, Rounds: *rounds, Each: *each, Only: *only, Peers: *peers, Kills: *kills, Growth: *growth, Soak: *soak}
 	if err := report.Write(*out); err != nil {
 		log.Fatal(fmt.Errorf("report: %w", err))
 	}
