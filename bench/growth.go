@@ -36,9 +36,9 @@ type Growing struct {
 	Heap, Resident int64 // bytes that this process has: of Go, and in all, which is 0 if the system does not say
 }
 
-// growth is a store that can be filled.
+// growth is a kind of store that can be filled.
 type growth struct {
-	kind, where string                                                                                 // where it keeps events, as Lacks and the report say it
+	kind, where string                                                                                 // where is what it keeps events in, as Lacks says it
 	open        func() (s humanhours.Store, size func() (int64, error), close func() error, err error) // an empty one; size is of all that it keeps
 	room        func() int64
 }

@@ -16,8 +16,8 @@ import (
 // heapGoal is how many bytes of heap an event of 450 bytes of JSON is to take in the memory store at most.
 const heapGoal = 700
 
-// HeapPerEvent is how many bytes of heap the memory store has for each of so many events, which are those of some orgs and have idempotency keys: once it has them,
-// and for each of as many that come a day later, when the keys of the first name nothing any more.
+// HeapPerEvent is how many bytes of heap the memory store has for each of so many events of some orgs, and for each of as many that come a day later, when the
+// idempotency keys of the first name nothing any more.
 func HeapPerEvent(events, orgs int) (first, later float64, err error) {
 	s := memory.New()
 	before := liveHeap()

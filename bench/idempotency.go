@@ -247,7 +247,7 @@ func (w *worker) ask(n int) string {
 	return <-answer
 }
 
-// settle sends a request until it is answered, and reports false if its caller has lost patience. While the process is down, there is nobody to lose it with.
+// settle sends a request until it is answered, and reports false if its caller has lost patience. A process that is down costs none.
 func (w *worker) settle(n int) bool {
 	var until time.Time
 	for {
@@ -291,8 +291,7 @@ type Once struct {
 	Refused  int // keys whose caller has given up
 }
 
-// Kills has callers send requests to a process that is killed so many times, at random, and started again. A caller sends a request again until it is answered, as
-// long as it has patience.
+// Kills has callers send requests to a process that is killed so many times, at random, and started again.
 func Kills(kind, address string, kills int) (o Once, err error) {
 	if err := empty(address); err != nil {
 		return o, err

@@ -66,7 +66,10 @@ func batch(n int) string {
 // The population: each org has so many agents, and any of them does any task with any model.
 const orgs, agents, taskTypes, models = 100, 20, 30, 10
 
-var orgNames, agentNames, taskNames, modelNames = names("org-", orgs), names("agent-", agents), names("task_type_", taskTypes), names("acme/model-", models)
+var (
+	orgNames, agentNames  = names("org-", orgs), names("agent-", agents)
+	taskNames, modelNames = names("task_type_", taskTypes), names("acme/model-", models)
+)
 
 func names(prefix string, n int) []string {
 	list := make([]string, n)

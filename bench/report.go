@@ -108,8 +108,8 @@ func (r *Report) heap(text *strings.Builder) error {
 	fmt.Fprintf(text, `
 ## Memory
 
-What each of %s events takes of the heap in the memory store. One is %d bytes of JSON as it is answered, %d as it is stored, and has an idempotency key, a UUID. The last column is what each of as many
-takes that come a day later, when the keys of the first name nothing any more.
+What each of %s events takes of the heap in the memory store. One is %d bytes of JSON as it is answered, %d as it is stored, and has an idempotency key, a UUID. The last column is what each of
+as many takes that come a day later, when the keys of the first name nothing any more.
 
 | path | goal | bytes | | a day later |
 |---|---|---|---|---|
@@ -137,9 +137,9 @@ func (r *Report) latency(text *strings.Builder) error {
 	fmt.Fprint(text, `
 ## Latency
 
-Requests at half of the rate at which 64 connections saturate the server, in the fastest of as many rounds. They are due at fixed instants and do not wait for the answers to others, over up to 256 connections, and the clock of each starts when it
-is due, so that whatever holds up the server holds up all that are due meanwhile. The ratio is that of a round, as above. How late requests were sent says how slow the load was, or how long there was no connection that
-waited for nothing.
+Requests at half of the rate at which 64 connections saturate the server, in the fastest of as many rounds. They are due at fixed instants and do not wait for the answers to others, over up to 256
+connections, and the clock of each starts when it is due, so that whatever holds up the server holds up all that are due meanwhile. The ratio is that of a round, as above. How late requests were sent
+says how slow the load was, or for how long all connections waited for answers.
 
 | path | goal | p99 / p50: min, **median**, max | | p50 | p99 | requests | sent late, p99 |
 |---|---|---|---|---|---|---|---|
@@ -185,12 +185,13 @@ func (r *Report) idempotency(text *strings.Builder) error {
 	fmt.Fprintf(text, `
 ## Idempotency
 
-Retries with an idempotency key on Redis, from 64 callers. The usual pattern takes three steps: `+"`SET NX`"+` of a lock under the key, the work, which is here `+"`RPUSH`"+` of the event, and `+"`SET`"+` of the result
-under the key for %.0f hours. A request that finds a lock and no result is refused, as it seems to be at work. Ours is one step, `+"`Append`"+`, which also keeps indices, counts and sums.
+Retries with an idempotency key on Redis, from 64 callers. The usual pattern takes three steps: `+"`SET NX`"+` of a lock under the key, the work, which is here `+"`RPUSH`"+` of the event, and
+`+"`SET`"+` of the result under the key for %.0f hours. A request that finds a lock and no result is refused, as another one seems to be at work. Ours is one step, `+"`Append`"+`, which also keeps
+indices, counts and sums.
 
-The process that does the requests is killed %d times at random and started again, and callers send what was not answered once more, until they are answered or have been refused for %v. A lock of a minute
-outlives such callers. One of 100 ms is taken over and the work done again, as is any other if callers wait for longer than it lasts. Doubled are keys of more than one event; lost are those without one, whether
-the request was answered or given up; refused are those that were given up.
+The process that does the requests is killed %d times at random and started again, and callers send what was not answered once more, until they are answered or have been refused for %v. A lock of
+a minute outlives such callers. One of 100 ms is taken over and the work done again, as is any other if callers wait for longer than it lasts. Doubled are keys of more than one event; lost are those
+without one, whether the request was answered or given up; refused are those that were given up.
 
 | pattern | throughput | requests | cut off by a kill | doubled | lost | refused |
 |---|---|---|---|---|---|---|
@@ -220,11 +221,12 @@ func (r *Report) growth(text *strings.Builder) (string, error) {
 	fmt.Fprintf(text, `
 ## Growth
 
-What one more event costs, in a group of 64 and with the file of SQLite synced, and what a report of 30 days by agent costs, over how many events an org has. They are those of the
-memory of an event above, spread over the 30 days in their order, and their agents, task types and models meet as if by chance, so that nearly every one has a sum of its own for a long time: sums are by the hour. Each number of events has a new store.
+What one more event costs, in a group of 64 and with the file of SQLite synced, and what a report of 30 days by agent costs, over how many events an org has. They are those of the section on memory,
+spread over the 30 days in their order, and agents, task types and models meet as if by chance, so that nearly every one has a sum of its own for a long time: sums are by the hour. Each number of
+events has a new store.
 
-What an event takes is the heap of the memory store, the file of SQLite, and the memory that Redis says it has, which has all idempotency keys still: it forgets them by its own clock. The last columns are of the
-process that asks: its Go heap, and all that is resident, after garbage is collected; they grow with the memory store and should not with the others.
+What an event takes is the heap of the memory store, the file of SQLite, and the memory that Redis says it has, which has all idempotency keys still: it forgets them by its own clock. The last
+columns are of the process that asks: its Go heap, and all that is resident, after garbage is collected; the heap grows with the memory store and should not with the others.
 
 ![growth](%s)
 
@@ -264,9 +266,9 @@ func (r *Report) soak(text *strings.Builder) error {
 	fmt.Fprintf(text, `
 ## Soak
 
-What servers hold that take %d events in a second for %v and answer %d lists and reports meanwhile, both at the same time. The load pauses every few seconds, and they are asked for their heap after garbage is
-collected, their goroutines and their open files, with connections. Steady is a heap that is at the end within 10 %% or 2 MB of what it was at the start, after a warm-up, and as many goroutines and files. The heap of a server
-on the memory store grows with its events, as it must.
+What servers hold that take %d events in a second for %v and answer %d lists and reports in a second meanwhile, both at the same time. The load pauses every few seconds, and they are asked for their
+heap after garbage is collected, their goroutines and their open files, with connections. Steady is a heap that is at the end within 10 %% or 2 MB of what it was at the start, after a warm-up, and as
+many goroutines and files. The heap of a server on the memory store grows with its events, as it must.
 
 | server | | heap | goroutines | open files | |
 |---|---|---|---|---|---|
@@ -298,10 +300,11 @@ func (r *Report) head(text *strings.Builder) {
 Each path beside the raw limit of what lies under it: the same work at the layer below, in the same run. `+"`go run ./bench/cmd/report`"+` measures it again and writes this file.
 
 Both sides of a row take turns, %d rounds of about %v each; the ratio is that of a round, and its median counts. Servers are processes of their own on one processor, and the load comes from
-another, where the system has `+"`taskset`"+`. At GOMAXPROCS=1 both sides have one processor, and Redis is a process beside. A row without a goal is there to be compared with the others, and is never marked.
+another, where the system has `+"`taskset`"+`. At GOMAXPROCS=1 both sides have one processor, and Redis is a process beside. A row without a goal is there to be compared with the others,
+and is never marked.
 
-Events of the rows of stores are those of a population of %d orgs with %d agents, %d task types and %d models each, which meet as if by chance, the same in every run. A row has one of the orgs, or all of
-them where its name says so: a store on Redis makes one call of a script for each org of a group, because of clusters.
+Events of the rows of stores are those of a population of %d orgs with %d agents, %d task types and %d models each, which meet as if by chance, the same in every run. A row has one of the orgs,
+or all of them where its name says so: a store on Redis makes one call of a script for each org of a group, because of clusters.
 
 A number beside a ratio is of this machine on this day and says nothing about another.
 

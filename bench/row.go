@@ -16,7 +16,8 @@ type Row struct {
 	Name string // of the path
 	Raw  string // what it is held against
 	Unit string // of operations
-	// Goal is what the throughput of the path is to be, as a part of that of the raw side; with Time, its time as a part of that of the raw side. 0: it has none.
+	// Goal is what the throughput of the path is to be, as a part of that of the raw side; with Time, its time as a part of that of the raw side.
+	// 0: there is none.
 	Goal float64
 	Time bool
 	// Multiple is what the number of operations in a turn is a multiple of, because a call has so many; 0: 64.

@@ -51,9 +51,12 @@ func InProcess() []Row {
 
 // tracks is the row of a request, and of its body.
 func tracks(name string, goal float64, body string, request func() humanhours.TrackRequest) Row {
-	return Row{Name: name, Raw: "`json.Unmarshal` of its own request", Unit: "events", Goal: goal, Time: true, Start: func() (Side, Side, func() error, error) {
-		return tracking(1, request), unmarshalling(keyed(body)), nothing, nil
-	}}
+	return Row{
+		Name: name, Raw: "`json.Unmarshal` of its own request", Unit: "events", Goal: goal, Time: true,
+		Start: func() (Side, Side, func() error, error) {
+			return tracking(1, request), unmarshalling(keyed(body)), nothing, nil
+		},
+	}
 }
 
 // tracking tracks in calls of some events each. A new store now and then keeps the memory that it has the same.

@@ -60,7 +60,7 @@ func Stores(folder, redis string) []Row {
 	return rows
 }
 
-// alone is a row without a goal of its own, both sides of which have one processor: a group commit that does not let its callers run finds none of them waiting.
+// alone is a row without a goal of its own, both sides of which have one processor: a group commit that does not let its callers run finds none waiting.
 func alone(row Row) Row {
 	begin := row.Start
 	row.Name, row.Goal = row.Name+", GOMAXPROCS=1", 0

@@ -37,7 +37,7 @@ func (s *Server) held() (h Held, err error) {
 	return h, err
 }
 
-// Soak has a server take events at a steady rate for a while, and answer lists and reports, and says what it holds every few seconds, with nothing on its way.
+// Soak has a server take events at a steady rate for a while, and answer lists and reports, and says what it holds every few seconds, while it rests.
 func Soak(kind, folder, redis string, long time.Duration) (list []Held, err error) {
 	server, err := StartServer(kind, folder, redis)
 	if err != nil {

@@ -36,7 +36,9 @@ func main() {
 		}
 		return
 	}
-	report := bench.Report{Folder: *folder, Redis: *redis, Rounds: *rounds, Each: *each, Only: *only, Peers: *peers, Kills: *kills, Growth: *growth, Soak: *soak}
+	report := bench.Report{
+		Folder: *folder, Redis: *redis, Rounds: *rounds, Each: *each, Only: *only, Peers: *peers, Kills: *kills, Growth: *growth, Soak: *soak,
+	}
 	if err := report.Write(*out); err != nil {
 		log.Fatal(fmt.Errorf("report: %w", err))
 	}
