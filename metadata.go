@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"encoding/json"
 	"unicode/utf8"
+
+	"github.com/humanhours/humanhours-go/internal/scan"
 )
 
 func (r *TrackRequest) validateMetadata() error {
@@ -83,53 +85,47 @@ func sorted(raw json.RawMessage) []byte {
 // orderly reports whether metadata is as most is: valid, at most MaxMetadataDepth deep, compact and canonical already. It saves the work of finding
 // that out with encoding/json, and of what it says no to, nothing is known. The text must be valid UTF-8.
 func orderly(raw []byte) bool {
-	s := scanner{data: raw}
+	s := scanner{scan.Scanner{Data: raw}}
 	s.orderly(1)
-	return !s.bad && s.at == len(raw)
+	return s.Done()
 }
 
 // orderly skips a value that is.
 func (s *scanner) orderly(depth int) {
-	switch c := s.peek(); {
+	switch c := s.Peek(); {
 	case depth > MaxMetadataDepth && (c == '{' || c == '['):
-		s.bad = true
+		s.Bad = true
 	case c == '{':
-		s.at++
+		s.At++
 		var last []byte
 		for first := true; ; first = false {
-			name, ok := s.member(first)
+			name, ok := s.Member(first)
 			if !ok {
 				return
 			}
-			s.bad = s.bad || !verbatim(name) || !first && bytes.Compare(last, name) >= 0
-			if s.orderly(depth + 1); s.bad {
+			s.Bad = s.Bad || !verbatim(name) || !first && bytes.Compare(last, name) >= 0
+			if s.orderly(depth + 1); s.Bad {
 				return
 			}
 			last = name
 		}
 	case c == '[':
-		s.at++
-		for first := true; s.peek() != ']'; first = false {
-			if !first {
-				s.next(',')
-			}
-			if s.orderly(depth + 1); s.bad {
-				return
-			}
+		s.At++
+		for first := true; s.Item(first); first = false {
+			s.orderly(depth + 1)
 		}
-		s.at++
 	case c == '"':
-		text, escaped := s.quoted()
-		s.bad = s.bad || escaped || !verbatim(text)
+		text, escaped := s.Quoted()
+		s.Bad = s.Bad || escaped || !verbatim(text)
 	case c == 't' || c == 'f' || c == 'n':
-		switch string(s.raw()) {
+		switch string(s.Raw()) {
 		case "true", "false", "null":
 		default:
-			s.bad = true
+			s.Bad = true
 		}
 	default:
-		_, _, ok := s.digits()
-		s.bad = s.bad || !ok
+		_, _, ok := s.Digits()
+		s.Bad = s.Bad || !ok
 	}
 }
 

@@ -15,6 +15,7 @@ import (
 	"runtime"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -243,18 +244,17 @@ func TestLatencies(t *testing.T) {
 func TestLatencyCountsFromWhenRequestsAreDue(t *testing.T) {
 	const rate, n, pause = 1000, 400, 100 * time.Millisecond
 	var still sync.RWMutex
+	var requests atomic.Int64
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if requests.Add(1) == n/4 {
+			still.Lock()
+			time.AfterFunc(pause, still.Unlock)
+		}
 		still.RLock()
 		defer still.RUnlock()
 		bare().ServeHTTP(w, r)
 	}))
 	defer server.Close()
-	go func() {
-		time.Sleep(100 * time.Millisecond)
-		still.Lock()
-		time.Sleep(pause)
-		still.Unlock()
-	}()
 	c := &client{}
 	defer c.close()
 	took, late, err := c.sendAt(server.Listener.Addr().String(), requestBytes("/v1/track", "none", Documented, true), rate, n)
