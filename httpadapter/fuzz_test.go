@@ -76,12 +76,3 @@ func FuzzDecodeTrack(f *testing.F) {
 		require.Equal(t, string(encoded), string(decoded.AppendJSON(nil)))
 	})
 }
-
-// TestDecodeTrackKeepsNothing: the request that was decoded does not change with the buffer that it came from.
-func TestDecodeTrackKeepsNothing(t *testing.T) {
-	data := []byte(event("metadata", `{"m":1}`))
-	request, err := httpadapter.DecodeTrack(data)
-	require.NoError(t, err)
-	clear(data)
-	require.Equal(t, `{"m":1}`, string(request.Metadata))
-}

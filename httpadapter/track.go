@@ -70,53 +70,76 @@ func (a *API) trackBatch(ctx context.Context, req request) (reply, error) {
 			Hint:    "Give each event its own idempotency_key.",
 		}
 	}
+	items, err := decodeBatch(req.body)
+	if err != nil {
+		return reply{}, err
+	}
+	rs := make([]humanhours.TrackRequest, 0, len(items))
+	for i := range items {
+		if items[i].err == nil {
+			rs = append(rs, items[i].request)
+		}
+	}
+	recorded, err := a.tracker.RecordBatch(ctx, req.caller, rs)
+	if err != nil {
+		return reply{}, err
+	}
+	results := recorded
+	if len(rs) < len(items) {
+		results = make([]humanhours.BatchResult, 0, len(items))
+		for i := range items {
+			if items[i].err != nil {
+				results = append(results, humanhours.BatchResult{Err: items[i].err})
+				continue
+			}
+			results, recorded = append(results, recorded[0]), recorded[1:]
+		}
+	}
+	a.logBatchFailure(req, results)
+	return reply{status: http.StatusOK, body: appendResults(make([]byte, 0, 64+900*len(results)), results, req.id)}, nil
+}
+
+// decodeBatch reads the body of a batch.
+func decodeBatch(body []byte) ([]batchItem, error) {
+	if items, ok := scanBatch(body); ok {
+		return items, nil
+	}
+	return decodeAnyBatch(body)
+}
+
+// decodeAnyBatch is decodeBatch for anything that may be sent.
+func decodeAnyBatch(body []byte) ([]batchItem, error) {
 	var batch struct {
 		Events json.RawMessage `json:"events"`
 	}
-	if err := decodeObject(req.body, &batch); err != nil {
-		return reply{}, err
+	if err := decodeObject(body, &batch); err != nil {
+		return nil, err
 	}
 	if batch.Events == nil || string(batch.Events) == "null" {
-		return reply{}, invalid("events", "events is required")
+		return nil, invalid("events", "events is required")
 	}
 	events, err := splitArray(batch.Events, humanhours.MaxBatch)
 	if err == nil && len(events) == 0 {
 		err = errors.New("must have at least one item")
 	}
 	if err != nil {
-		return reply{}, invalid("events", "events "+err.Error())
+		return nil, invalid("events", "events "+err.Error())
 	}
-	rs := make([]humanhours.TrackRequest, 0, len(events))
-	results := make([]humanhours.BatchResult, len(events))
-	slots := make([]int, 0, len(events)) // slots[i] is the index in results of rs[i]
+	items := make([]batchItem, len(events))
 	for i, raw := range events {
-		r, err := decodeTrack(raw)
-		if err != nil {
-			results[i].Err = err
-			continue
-		}
-		rs = append(rs, r)
-		slots = append(slots, i)
+		items[i].request, items[i].err = decodeAny(raw)
 	}
-	recorded, err := a.tracker.RecordBatch(ctx, req.caller, rs)
-	if err != nil {
-		return reply{}, err
-	}
-	for i, result := range recorded {
-		results[slots[i]] = result
-	}
-	a.logBatchFailure(req, results)
-	return reply{status: http.StatusOK, body: appendResults(make([]byte, 0, 64+640*len(results)), results, req.id)}, nil
+	return items, nil
 }
 
 // logBatchFailure writes one line about the items with a 5xx status, with the first cause.
 func (a *API) logBatchFailure(req request, results []humanhours.BatchResult) {
 	var first error
 	failed := 0
-	for _, result := range results {
-		if result.Err != nil && Status(result.Err) >= http.StatusInternalServerError {
+	for i := range results {
+		if err := results[i].Err; err != nil && Status(err) >= http.StatusInternalServerError {
 			if failed++; first == nil {
-				first = result.Err
+				first = err
 			}
 		}
 	}

@@ -24,12 +24,8 @@ func readBody(w http.ResponseWriter, r *http.Request, limit int64) ([]byte, erro
 	if err := checkContentType(r.Header); err != nil {
 		return nil, err
 	}
-	tooLarge := &humanhours.Error{
-		Code: humanhours.CodePayloadTooLarge, Message: fmt.Sprintf("the body is over %d bytes", limit),
-		Hint: "Send less: fewer events at once, or shorter texts.",
-	}
 	if r.ContentLength > limit {
-		return nil, tooLarge
+		return nil, tooLarge(limit)
 	}
 	var body bytes.Buffer
 	// What the client claims is believed up to a point: a claim alone must not take memory.
@@ -38,7 +34,7 @@ func readBody(w http.ResponseWriter, r *http.Request, limit int64) ([]byte, erro
 	var over *http.MaxBytesError
 	switch {
 	case errors.As(err, &over):
-		return nil, tooLarge
+		return nil, tooLarge(limit)
 	case err != nil && r.Context().Err() == nil && !errors.Is(err, io.ErrUnexpectedEOF):
 		return nil, invalid("", "the body could not be read; was it sent to its end?")
 	case err != nil:
@@ -47,24 +43,31 @@ func readBody(w http.ResponseWriter, r *http.Request, limit int64) ([]byte, erro
 	return body.Bytes(), nil
 }
 
+func tooLarge(limit int64) error {
+	return &humanhours.Error{
+		Code: humanhours.CodePayloadTooLarge, Message: fmt.Sprintf("the body is over %d bytes", limit),
+		Hint: "Send less: fewer events at once, or shorter texts.",
+	}
+}
+
 // checkContentType accepts exactly one Content-Type, application/json, in UTF-8 and not compressed.
 func checkContentType(h http.Header) error {
 	values := h["Content-Type"]
-	wrong := &humanhours.Error{
-		Code: humanhours.CodeUnsupportedMediaType, Message: "the body must be JSON",
-		Hint: "Send the header Content-Type: application/json.",
+	wrong := func(message string) error {
+		return &humanhours.Error{
+			Code: humanhours.CodeUnsupportedMediaType, Message: message, Hint: "Send the header Content-Type: application/json.",
+		}
 	}
 	if len(values) != 1 {
-		return wrong
+		return wrong("the body must be JSON")
 	}
 	if values[0] != "application/json" {
 		media, params, err := mime.ParseMediaType(values[0])
 		if err != nil || media != "application/json" {
-			return wrong
+			return wrong("the body must be JSON")
 		}
 		if charset, ok := params["charset"]; ok && !strings.EqualFold(charset, "utf-8") {
-			wrong.Message = "the body must be in UTF-8"
-			return wrong
+			return wrong("the body must be in UTF-8")
 		}
 	}
 	for _, encoding := range h["Content-Encoding"] {
@@ -95,8 +98,8 @@ type trackJSON struct {
 	IdempotencyKey *string                `json:"idempotency_key"`
 }
 
-// decodeTrack reads one event as it was sent. What needs no knowledge of JSON is checked by the Tracker.
-func decodeTrack(data []byte) (humanhours.TrackRequest, error) {
+// decodeAny is decodeTrack for anything that may be sent.
+func decodeAny(data []byte) (humanhours.TrackRequest, error) {
 	var w trackJSON
 	if err := decodeObject(data, &w); err != nil {
 		return humanhours.TrackRequest{}, err
