@@ -9,11 +9,17 @@ import (
 	"github.com/humanhours/humanhours-go"
 )
 
-// index keeps records sorted by (instant, id) in chunks. Events that come in order are appended; one that comes late costs a
+// index keeps the places of records sorted by (instant, id) in chunks. Events that come in order are appended; one that comes late costs a
 // binary search and a move within one chunk, however many events there are.
 type index struct {
-	at     func(*record) int64
-	chunks [][]*record // none is empty
+	arena  *arena
+	chunks [][]item // none is empty
+}
+
+// item is a record and the instant that it is sorted by, in Unix milliseconds.
+type item struct {
+	ms int64
+	at place
 }
 
 // chunkSize is where a full chunk is cut in two.
@@ -35,28 +41,43 @@ func (p position) compare(o position) int {
 	return strings.Compare(p.id, o.id)
 }
 
-func (x *index) position(r *record) position { return position{ms: x.at(r), id: r.id} }
+// compare says where an item stands from a position. Only of those at its instant the id is looked at.
+func (x *index) compare(i item, p position) int {
+	switch {
+	case i.ms < p.ms:
+		return -1
+	case i.ms > p.ms:
+		return 1
+	}
+	switch id := x.arena.at(i.at).id(); {
+	case string(id) < p.id:
+		return -1
+	case string(id) > p.id:
+		return 1
+	}
+	return 0
+}
 
 // find returns where the first record at or after p stands; past the end, chunk is len(x.chunks).
 func (x *index) find(p position) (chunk, i int) {
 	chunk = sort.Search(len(x.chunks), func(c int) bool {
 		last := x.chunks[c][len(x.chunks[c])-1]
-		return x.position(last).compare(p) >= 0
+		return x.compare(last, p) >= 0
 	})
 	if chunk == len(x.chunks) {
 		return chunk, 0
 	}
 	i = sort.Search(len(x.chunks[chunk]), func(i int) bool {
-		return x.position(x.chunks[chunk][i]).compare(p) >= 0
+		return x.compare(x.chunks[chunk][i], p) >= 0
 	})
 	return chunk, i
 }
 
-func (x *index) insert(r *record) {
-	at, n := x.position(r), len(x.chunks)
-	if n == 0 || x.position(x.chunks[n-1][len(x.chunks[n-1])-1]).compare(at) < 0 { // at the end: the common case
+func (x *index) insert(r item, id string) {
+	at, n := position{r.ms, id}, len(x.chunks)
+	if n == 0 || x.compare(x.chunks[n-1][len(x.chunks[n-1])-1], at) < 0 { // at the end: the common case
 		if n == 0 || len(x.chunks[n-1]) >= chunkSize {
-			x.chunks = append(x.chunks, append(make([]*record, 0, 8), r))
+			x.chunks = append(x.chunks, append(make([]item, 0, 8), r))
 			return
 		}
 		x.chunks[n-1] = append(x.chunks[n-1], r)
@@ -67,7 +88,6 @@ func (x *index) insert(r *record) {
 	x.chunks[c] = chunk
 	if len(chunk) > chunkSize {
 		half := slices.Clone(chunk[len(chunk)/2:])
-		clear(chunk[len(chunk)/2:])
 		x.chunks[c] = chunk[:len(chunk)/2]
 		x.chunks = slices.Insert(x.chunks, c+1, half)
 	}
@@ -117,7 +137,7 @@ func (s span) after(p position) span {
 }
 
 // read appends up to limit records of s to dst.
-func (x *index) read(dst []*record, s span, limit int) []*record {
+func (x *index) read(dst []item, s span, limit int) []item {
 	if s.down {
 		c, i := x.find(s.last)
 		for len(dst) < limit {
@@ -128,7 +148,7 @@ func (x *index) read(dst []*record, s span, limit int) []*record {
 				i = len(x.chunks[c]) - 1
 			}
 			r := x.chunks[c][i]
-			if x.position(r).compare(s.first) < 0 {
+			if x.compare(r, s.first) < 0 {
 				break
 			}
 			dst = append(dst, r)
@@ -138,7 +158,7 @@ func (x *index) read(dst []*record, s span, limit int) []*record {
 	for c, i := x.find(s.first); c < len(x.chunks) && len(dst) < limit; c, i = c+1, 0 {
 		for ; i < len(x.chunks[c]) && len(dst) < limit; i++ {
 			r := x.chunks[c][i]
-			if x.position(r).compare(s.last) >= 0 {
+			if x.compare(r, s.last) >= 0 {
 				return dst
 			}
 			dst = append(dst, r)

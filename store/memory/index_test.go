@@ -5,7 +5,6 @@ import (
 	"math"
 	"math/rand/v2"
 	"slices"
-	"sort"
 	"testing"
 	"time"
 
@@ -13,7 +12,18 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-func newIndex() *index { return &index{at: func(r *record) int64 { return r.occurred }} }
+func newIndex() *index { return &index{arena: &arena{}} }
+
+// item puts a record into the arena of x.
+func (x *index) item(ms int64, id string) item {
+	return item{ms, x.arena.put(&humanhours.Entry{Event: humanhours.Event{ID: id, OccurredAt: time.UnixMilli(ms)}}, nil)}
+}
+
+func (x *index) id(i item) string { return string(x.arena.at(i.at).id()) }
+
+func (x *index) position(i item) position { return position{ms: i.ms, id: x.id(i)} }
+
+func (x *index) add(i item) { x.insert(i, x.id(i)) }
 
 // everything is the span of all records.
 func everything(down bool) span { return newSpan(humanhours.EventQuery{Descending: down}) }
@@ -21,35 +31,32 @@ func everything(down bool) span { return newSpan(humanhours.EventQuery{Descendin
 // requireChunks checks what find relies on: no chunk is empty or over its size, and the order goes on from one to the next.
 func requireChunks(t *testing.T, x *index) {
 	t.Helper()
-	var last *record
+	var last *item
 	for _, chunk := range x.chunks {
 		require.NotEmpty(t, chunk)
 		require.LessOrEqual(t, len(chunk), chunkSize)
 		for _, r := range chunk {
 			if last != nil {
-				require.Negative(t, x.position(last).compare(x.position(r)))
+				require.Negative(t, x.position(*last).compare(x.position(r)))
 			}
-			last = r
+			last = &r
 		}
 	}
 }
 
 // randomRecords returns records in a random order, many of them at one instant.
-func randomRecords(random *rand.Rand, n int) []*record {
-	records := make([]*record, n)
+func randomRecords(x *index, random *rand.Rand, n int) []item {
+	records := make([]item, n)
 	for i := range records {
-		records[i] = &record{id: fmt.Sprintf("evt_%06d", i), occurred: int64(random.IntN(n/3 + 1))}
+		records[i] = x.item(int64(random.IntN(n/3+1)), fmt.Sprintf("evt_%06d", i))
 	}
 	random.Shuffle(n, func(i, j int) { records[i], records[j] = records[j], records[i] })
 	return records
 }
 
-func sorted(records []*record) []*record {
+func sorted(x *index, records []item) []item {
 	records = slices.Clone(records)
-	sort.Slice(records, func(i, j int) bool {
-		a, b := records[i], records[j]
-		return a.occurred < b.occurred || a.occurred == b.occurred && a.id < b.id
-	})
+	slices.SortFunc(records, func(a, b item) int { return x.position(a).compare(x.position(b)) })
 	return records
 }
 
@@ -57,15 +64,15 @@ func TestIndexSortsWhateverComes(t *testing.T) {
 	for _, n := range []int{0, 1, 2, chunkSize - 1, chunkSize, chunkSize + 1, 2*chunkSize + 1, 5000} {
 		random := rand.New(rand.NewPCG(1, uint64(n)))
 		x := newIndex()
-		records := randomRecords(random, n)
+		records := randomRecords(x, random, n)
 		for _, r := range records {
-			x.insert(r)
+			x.add(r)
 		}
 		requireChunks(t, x)
-		want := sorted(records)
-		require.Equal(t, want, append([]*record{}, x.read(nil, everything(false), math.MaxInt)...))
+		want := sorted(x, records)
+		require.Equal(t, want, append([]item{}, x.read(nil, everything(false), math.MaxInt)...))
 		slices.Reverse(want)
-		require.Equal(t, want, append([]*record{}, x.read(nil, everything(true), math.MaxInt)...))
+		require.Equal(t, want, append([]item{}, x.read(nil, everything(true), math.MaxInt)...))
 	}
 }
 
@@ -74,8 +81,8 @@ func TestIndexSplitsChunks(t *testing.T) {
 	const n = 4*chunkSize + 10
 	up, down := newIndex(), newIndex()
 	for i := range int64(n) {
-		up.insert(&record{id: "evt", occurred: i})
-		down.insert(&record{id: "evt", occurred: n - i})
+		up.add(up.item(i, "evt"))
+		down.add(down.item(n-i, "evt"))
 	}
 	requireChunks(t, up)
 	requireChunks(t, down)
@@ -85,7 +92,7 @@ func TestIndexSplitsChunks(t *testing.T) {
 
 	// One that belongs between two full chunks goes into one of them, which is cut.
 	before := len(up.chunks)
-	up.insert(&record{id: "a", occurred: chunkSize})
+	up.add(up.item(chunkSize, "a"))
 	requireChunks(t, up)
 	require.Len(t, up.chunks, before+1)
 }
@@ -94,11 +101,11 @@ func TestIndexReadsSpans(t *testing.T) {
 	const n = 2000
 	random := rand.New(rand.NewPCG(2, 2))
 	x := newIndex()
-	records := randomRecords(random, n)
+	records := randomRecords(x, random, n)
 	for _, r := range records {
-		x.insert(r)
+		x.add(r)
 	}
-	all := sorted(records)
+	all := sorted(x, records)
 	instant := func() time.Time { // also before, after and between the records
 		return time.UnixMilli(int64(random.IntN(n/3+40) - 20)).Add(time.Duration(random.IntN(2)) * 500 * time.Microsecond)
 	}
@@ -111,15 +118,15 @@ func TestIndexReadsSpans(t *testing.T) {
 			q.To = instant()
 		}
 		if random.IntN(2) == 0 {
-			q.After = humanhours.Cursor{At: instant().Truncate(time.Millisecond), ID: all[random.IntN(n)].id}
+			q.After = humanhours.Cursor{At: instant().Truncate(time.Millisecond), ID: x.id(all[random.IntN(n)])}
 			if random.IntN(2) == 0 { // a position that a record has
-				q.After.At = time.UnixMilli(all[random.IntN(n)].occurred)
+				q.After.At = time.UnixMilli(all[random.IntN(n)].ms)
 			}
 		}
 		limit := 1 + random.IntN(n)
-		var want []*record
+		var want []item
 		for _, r := range all {
-			at, p := time.UnixMilli(r.occurred), x.position(r)
+			at, p := time.UnixMilli(r.ms), x.position(r)
 			after := p.compare(position{ms: q.After.At.UnixMilli(), id: q.After.ID})
 			if q.Descending {
 				after = -after

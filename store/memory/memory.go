@@ -43,13 +43,13 @@ func New() *Store {
 	}
 }
 
-// tenant holds the events of one org. Events are kept encoded: that is compact, costs the garbage collector few pointers,
-// and no caller can reach what is stored.
+// tenant holds the events of one org.
 type tenant struct {
 	org      string
 	mu       sync.Mutex
-	byID     map[string]*record
-	keys     map[string]*record // by idempotency key: the event that it names, or named
+	arena    arena
+	ids      places
+	keys     places // by idempotency key: the event that it names, or named
 	months   map[humanhours.Month]int64
 	agents   map[agent]*seen
 	amended  map[string][]humanhours.Amendment // by id of the event; a list that is here is never written to
@@ -67,22 +67,6 @@ type agent struct {
 // seen is when an agent's events occurred, in Unix milliseconds.
 type seen struct{ first, last int64 }
 
-// record is an event, and the use of its idempotency key if it has one. Keys that have expired stay until they are used again: they are
-// few bytes beside their event, and which entries are still to come, and from when, is not known here.
-type record struct {
-	id                 string
-	occurred, received int64 // Unix milliseconds
-	until              int64 // when the key is free again, in Unix nanoseconds
-	fingerprint        humanhours.Fingerprint
-	stored             []byte // in the form of package compact; never written to
-}
-
-func (s snapshot) decode(org string, sparse bool) (humanhours.Event, error) {
-	event := humanhours.Event{Org: org, ID: s.id, OccurredAt: time.UnixMilli(s.occurred).UTC(), ReceivedAt: time.UnixMilli(s.received).UTC()}
-	err := compact.Decode(s.stored, &event, sparse)
-	return event, err
-}
-
 // tenant returns the partition of an org, or nil if it has none and create is false.
 func (s *Store) tenant(org string, create bool) *tenant {
 	s.mu.RLock()
@@ -95,16 +79,15 @@ func (s *Store) tenant(org string, create bool) *tenant {
 	defer s.mu.Unlock()
 	if t = s.tenants[org]; t == nil {
 		t = &tenant{
-			org:      org,
-			byID:     make(map[string]*record),
-			keys:     make(map[string]*record),
-			months:   make(map[humanhours.Month]int64),
-			agents:   make(map[agent]*seen),
-			amended:  make(map[string][]humanhours.Amendment),
-			sums:     make(map[int64]*day),
-			occurred: index{at: func(r *record) int64 { return r.occurred }},
-			received: index{at: func(r *record) int64 { return r.received }},
+			org:     org,
+			ids:     newPlaces(),
+			keys:    newPlaces(),
+			months:  make(map[humanhours.Month]int64),
+			agents:  make(map[agent]*seen),
+			amended: make(map[string][]humanhours.Amendment),
+			sums:    make(map[int64]*day),
 		}
+		t.occurred.arena, t.received.arena = &t.arena, &t.arena
 		s.tenants[org] = t
 	}
 	return t
@@ -131,19 +114,23 @@ func (t *tenant) append(entry *humanhours.Entry, result *humanhours.Appended) {
 	event := &entry.Event
 	// Encoded before the lock: it is the greater part of the work.
 	var buf [1024]byte
-	stored := slices.Clone(compact.Append(buf[:0], event)) // no longer than it must be: there are as many as events
+	stored := compact.Append(buf[:0], event)
 	adds := event.Rollup()
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if there, ok := t.byID[event.ID]; ok {
+	there, id, ok := t.ids.find(&t.arena, record.id, event.ID)
+	if ok {
 		t.answer(there, result)
 		return
 	}
+	var key uint64
 	if entry.Key != "" {
-		if first, ok := t.keys[entry.Key]; ok && first.holds(entry.At) {
-			result.Replayed, result.Mismatch = true, first.fingerprint != entry.Fingerprint
-			t.answer(first, result)
-			return
+		if there, key, ok = t.keys.find(&t.arena, record.key, entry.Key); ok {
+			if first := t.arena.at(there); first.holds(entry.At) {
+				result.Replayed, result.Mismatch = true, first.differs(entry.Fingerprint)
+				t.answer(there, result)
+				return
+			}
 		}
 	}
 	if !event.Test {
@@ -154,22 +141,18 @@ func (t *tenant) append(entry *humanhours.Entry, result *humanhours.Appended) {
 		}
 		t.months[month]++
 	}
-	r := &record{id: event.ID, occurred: event.OccurredAt.UnixMilli(), received: event.ReceivedAt.UnixMilli(), stored: stored}
-	t.byID[r.id] = r
-	t.occurred.insert(r)
-	t.received.insert(r)
-	t.see(agent{id: event.AgentID, test: event.Test}, r.occurred)
-	t.sum(&adds)
+	at := t.arena.put(entry, stored)
+	t.ids.by[id] = at
 	if entry.Key != "" {
-		r.fingerprint, r.until = entry.Fingerprint, entry.At.Add(entry.Window).UnixNano()
-		t.keys[entry.Key] = r
+		t.keys.by[key] = at // Keys that have expired stay until they are used again: until when entries may come late, is not known here.
 	}
+	t.occurred.insert(item{event.OccurredAt.UnixMilli(), at}, event.ID)
+	t.received.insert(item{event.ReceivedAt.UnixMilli(), at}, event.ID)
+	t.see(agent{id: event.AgentID, test: event.Test}, event.OccurredAt.UnixMilli())
+	t.sum(&adds)
 	result.Event = *event // and not Clone, which would copy it twice
 	result.Event.Metadata, result.Event.LLMCalls = slices.Clone(event.Metadata), slices.Clone(event.LLMCalls)
 }
-
-// holds reports whether the key of r still names it.
-func (r *record) holds(at time.Time) bool { return at.UnixNano() < r.until }
 
 func (t *tenant) see(a agent, occurred int64) {
 	there := t.agents[a]
@@ -204,9 +187,9 @@ func (s *Store) Agents(ctx context.Context, org string, test bool) ([]humanhours
 	return list, nil
 }
 
-// answer completes a result with the event of r as it was stored.
-func (t *tenant) answer(r *record, result *humanhours.Appended) {
-	event, err := snapshot{record: *r}.decode(t.org, false)
+// answer completes a result with the event at a place, as it was stored.
+func (t *tenant) answer(at place, result *humanhours.Appended) {
+	event, err := t.arena.at(at).event(t.org, false)
 	if err != nil {
 		*result = humanhours.Appended{Err: err}
 		return
@@ -224,15 +207,13 @@ func (s *Store) Replay(ctx context.Context, q humanhours.ReplayQuery) (humanhour
 		return humanhours.Replay{}, nil
 	}
 	t.mu.Lock()
-	first, ok := t.keys[q.Key]
-	if !ok || !first.holds(q.At) {
-		t.mu.Unlock()
+	defer t.mu.Unlock()
+	at, _, ok := t.keys.find(&t.arena, record.key, q.Key)
+	if !ok || !t.arena.at(at).holds(q.At) {
 		return humanhours.Replay{}, nil
 	}
-	found := snapshot{record: *first}
-	t.mu.Unlock()
-	event, err := found.decode(t.org, false)
-	return humanhours.Replay{Event: event, Found: err == nil, Mismatch: found.fingerprint != q.Fingerprint}, err
+	event, err := t.arena.at(at).event(t.org, false)
+	return humanhours.Replay{Event: event, Found: err == nil, Mismatch: t.arena.at(at).differs(q.Fingerprint)}, err
 }
 
 // Event implements humanhours.Store.
@@ -245,35 +226,24 @@ func (s *Store) Event(ctx context.Context, org, id string) (humanhours.Event, bo
 		return humanhours.Event{}, false, nil
 	}
 	t.mu.Lock()
-	r, ok := t.byID[id]
+	defer t.mu.Unlock()
+	at, _, ok := t.ids.find(&t.arena, record.id, id)
 	if !ok {
-		t.mu.Unlock()
 		return humanhours.Event{}, false, nil
 	}
-	found := t.look(r)
-	t.mu.Unlock()
-	event, err := t.shown(found)
+	event, err := t.shown(at)
 	return event, err == nil, err
 }
 
-// snapshot is what there is of a record at a time.
-type snapshot struct {
-	record
-	amended []humanhours.Amendment
-}
-
-// look is called with the lock held.
-func (t *tenant) look(r *record) snapshot { return snapshot{record: *r, amended: t.amended[r.id]} }
-
-// shown is an event with its amendments.
-func (t *tenant) shown(s snapshot) (humanhours.Event, error) {
-	event, err := s.decode(t.org, false)
-	return s.amend(event), err
+// shown is the event at a place with its amendments. It is called with the lock held.
+func (t *tenant) shown(at place) (humanhours.Event, error) {
+	event, err := t.arena.at(at).event(t.org, false)
+	return amend(event, t.amended[event.ID]), err
 }
 
 // amend gives an event its amendments.
-func (s snapshot) amend(event humanhours.Event) humanhours.Event {
-	event.Amendments = slices.Clone(s.amended)
+func amend(event humanhours.Event, list []humanhours.Amendment) humanhours.Event {
+	event.Amendments = slices.Clone(list)
 	for i := range event.Amendments {
 		event.Amendments[i].LLMCalls = slices.Clone(event.Amendments[i].LLMCalls)
 	}
@@ -291,23 +261,21 @@ func (s *Store) Amend(ctx context.Context, q humanhours.AmendQuery) (humanhours.
 	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	r, ok := t.byID[q.ID]
+	at, _, ok := t.ids.find(&t.arena, record.id, q.ID)
 	if !ok {
 		return humanhours.Amended{}, nil
 	}
 	list := t.amended[q.ID]
 	stored := len(list) == q.Base
 	if stored {
-		before, err := t.shown(t.look(r))
+		before, err := t.shown(at)
 		if err != nil {
 			return humanhours.Amended{}, err
 		}
 		if q.Amendment.Kind == humanhours.AmendRedact {
-			clean, err := compact.Redact(nil, r.stored)
-			if err != nil {
+			if err := t.arena.at(at).redact(); err != nil {
 				return humanhours.Amended{}, err
 			}
-			r.stored = clean
 		}
 		a := q.Amendment
 		a.At = a.At.UTC().Truncate(time.Millisecond)
@@ -316,7 +284,7 @@ func (s *Store) Amend(ctx context.Context, q humanhours.AmendQuery) (humanhours.
 		t.amend(before, a)
 		s.orgs.note(q.Org, q.Change)
 	}
-	event, err := t.shown(t.look(r))
+	event, err := t.shown(at)
 	return humanhours.Amended{Event: event, Found: true, Stored: stored}, err
 }
 
@@ -339,17 +307,25 @@ func (s *Store) Events(ctx context.Context, q humanhours.EventQuery) iter.Seq2[h
 			idx = &t.received
 		}
 		r := newSpan(q)
-		records, found := make([]*record, 0, page), make([]snapshot, 0, page)
+		var items []item
+		var copied []byte // the records of a page: what is in the arena may be redacted
+		var amended [][]humanhours.Amendment
+		last := ""
 		for left := q.Limit; ; {
 			t.mu.Lock()
-			records, found = idx.read(records[:0], r, page), found[:0]
-			for _, rec := range records {
-				found = append(found, t.look(rec))
+			items = idx.read(items[:0], r, page)
+			copied, amended = copied[:0], amended[:0]
+			for _, i := range items {
+				rec := t.arena.at(i.at)
+				copied, amended = append(copied, rec...), append(amended, t.amended[string(rec.id())])
 			}
 			t.mu.Unlock()
-			for _, at := range found {
-				event, err := at.decode(t.org, q.Sparse)
-				event = at.amend(event)
+			rest := record(copied)
+			for i := range items {
+				rec := rest[:rest.size()]
+				rest = rest[len(rec):]
+				event, err := rec.event(t.org, q.Sparse)
+				event = amend(event, amended[i])
 				if cancelled := ctx.Err(); cancelled != nil {
 					err = cancelled
 				}
@@ -357,6 +333,7 @@ func (s *Store) Events(ctx context.Context, q humanhours.EventQuery) iter.Seq2[h
 					yield(humanhours.Event{}, err)
 					return
 				}
+				last = event.ID
 				if !yield(event, nil) {
 					return
 				}
@@ -364,10 +341,10 @@ func (s *Store) Events(ctx context.Context, q humanhours.EventQuery) iter.Seq2[h
 					return
 				}
 			}
-			if len(records) < page {
+			if len(items) < page {
 				return
 			}
-			r = r.after(idx.position(records[page-1]))
+			r = r.after(position{ms: items[page-1].ms, id: last})
 		}
 	}
 }

@@ -118,7 +118,7 @@ func (s *Store) Rebuild(ctx context.Context, org string) error {
 	t.sums = make(map[int64]*day, len(was))
 	for _, chunk := range t.occurred.chunks {
 		for _, r := range chunk {
-			event, err := t.shown(t.look(r))
+			event, err := t.shown(r.at)
 			if err == nil {
 				err = ctx.Err()
 			}
