@@ -391,7 +391,9 @@ func (k *Keys) Authenticate(ctx context.Context, presented string) (Caller, erro
 	if err != nil {
 		return Caller{}, err
 	}
-	hash := sha256.Sum256([]byte(presented))
+	var text [keyLen]byte // on the stack
+	copy(text[:], presented)
+	hash := sha256.Sum256(text[:])
 	key, ok, err := k.lookup(ctx, id)
 	if err != nil {
 		return Caller{}, unavailable("the key store", err)
@@ -445,23 +447,25 @@ func CheckKey(secret Secret) error {
 
 // parseKey splits a key. The error says what a key looks like and repeats nothing of what was presented.
 func parseKey(text string) (id string, test bool, err error) {
-	malformed := &Error{
-		Code: CodeInvalidAPIKey, Message: "the API key is malformed",
-		Hint: "Send the header Authorization: Bearer hh_live_<8 characters>_<48 characters>.",
+	malformed := func() error {
+		return &Error{
+			Code: CodeInvalidAPIKey, Message: "the API key is malformed",
+			Hint: "Send the header Authorization: Bearer hh_live_<8 characters>_<48 characters>.",
+		}
 	}
 	if len(text) != keyLen || text[keyPrefixLen+keyIDLen] != '_' {
-		return "", false, malformed
+		return "", false, malformed()
 	}
 	switch text[:keyPrefixLen] {
 	case keyPrefixLive:
 	case keyPrefixTest:
 		test = true
 	default:
-		return "", false, malformed
+		return "", false, malformed()
 	}
 	id = text[keyPrefixLen : keyPrefixLen+keyIDLen]
 	if !isAlphanumeric(id) || !isAlphanumeric(text[keyPrefixLen+keyIDLen+1:]) {
-		return "", false, malformed
+		return "", false, malformed()
 	}
 	return id, test, nil
 }

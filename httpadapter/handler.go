@@ -443,7 +443,10 @@ func notAllowed(w http.ResponseWriter, r *http.Request, m methods) error {
 
 // authenticate checks the API key in the Authorization header.
 func authenticate(keys *humanhours.Keys, r *http.Request) (humanhours.Caller, error) {
-	values := slices.DeleteFunc(slices.Clone(r.Header["Authorization"]), func(v string) bool { return v == "" })
+	values := r.Header["Authorization"]
+	if slices.Contains(values, "") {
+		values = slices.DeleteFunc(slices.Clone(values), func(v string) bool { return v == "" })
+	}
 	if len(values) == 0 {
 		return humanhours.Caller{}, &humanhours.Error{
 			Code: humanhours.CodeMissingAuthorization, Message: "the Authorization header is missing",

@@ -174,7 +174,11 @@ func badEnvelopes() []badRequest {
 		{name: "a body over 128 KiB of unknown length", body: over, status: 413, code: large, edit: withoutLength()},
 		{name: "a body without end", status: 413, code: large, edit: func(r *http.Request) { withBody(endless{})(r); withoutLength()(r) }},
 		{name: "a body that ends early", edit: withBody(io.MultiReader(strings.NewReader(`{"agent_id"`), iotest.ErrReader(io.ErrUnexpectedEOF)))},
-		{name: "a body that cannot be read", edit: withBody(io.MultiReader(strings.NewReader(event()), iotest.ErrReader(io.ErrClosedPipe)))},
+		{name: "a body that cannot be read", edit: withBody(io.MultiReader(strings.NewReader(event()[:20]), iotest.ErrReader(io.ErrClosedPipe)))},
+		{name: "a body of unknown length that cannot be read", edit: func(r *http.Request) {
+			withBody(io.MultiReader(strings.NewReader(event()), iotest.ErrReader(io.ErrClosedPipe)))(r)
+			withoutLength()(r)
+		}},
 
 		{name: "key empty", field: "idempotency_key", edit: withKey("")},
 		{name: "key of 256 characters", field: "idempotency_key", edit: withKey(strings.Repeat("x", 256))},

@@ -27,20 +27,29 @@ func readBody(w http.ResponseWriter, r *http.Request, limit int64) ([]byte, erro
 	if r.ContentLength > limit {
 		return nil, tooLarge(limit)
 	}
-	var body bytes.Buffer
 	// What the client claims is believed up to a point: a claim alone must not take memory.
-	body.Grow(int(max(0, min(r.ContentLength, 64<<10))) + bytes.MinRead)
-	_, err := body.ReadFrom(http.MaxBytesReader(w, r.Body, limit))
+	const believed = 64 << 10
+	var body []byte
+	var err error
+	if n := r.ContentLength; n >= 0 && n <= believed {
+		body = make([]byte, n)
+		_, err = io.ReadFull(r.Body, body) // there is no more of it
+	} else {
+		var all bytes.Buffer
+		all.Grow(int(max(0, min(n, believed))) + bytes.MinRead)
+		_, err = all.ReadFrom(http.MaxBytesReader(w, r.Body, limit))
+		body = all.Bytes()
+	}
 	var over *http.MaxBytesError
 	switch {
+	case err == nil:
+		return body, nil
 	case errors.As(err, &over):
 		return nil, tooLarge(limit)
-	case err != nil && r.Context().Err() == nil && !errors.Is(err, io.ErrUnexpectedEOF):
+	case r.Context().Err() == nil && !errors.Is(err, io.ErrUnexpectedEOF) && !errors.Is(err, io.EOF):
 		return nil, invalid("", "the body could not be read; was it sent to its end?")
-	case err != nil:
-		return nil, invalid("", "the body ended early")
 	}
-	return body.Bytes(), nil
+	return nil, invalid("", "the body ended early")
 }
 
 func tooLarge(limit int64) error {
