@@ -2,12 +2,12 @@ package bench
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
 	"sort"
+	"sync"
 	"time"
 
 	"github.com/go-chi/httprate"
@@ -22,16 +22,17 @@ import (
 	redisstore "github.com/humanhours/humanhours-go/store/redis"
 )
 
-// Admitted is how many calls a limiter of a limit admits in its worst second.
+// Admitted is how many calls a limiter of a limit admits in its worst second, and how many of one caller it decides in a second.
 type Admitted struct {
 	Name string
 	How  string
 	Most int
+	Rate float64
 }
 
 // Exactness has callers of several limiters, each with a limit of so many a second, call without a pause for a while after a rest, which begins at another
-// part of a second each time; phases is how often.
-func Exactness(limit, phases int, redis string) ([]Admitted, error) {
+// part of a second each time; phases is how often. Then one caller of each takes for many keys in turn, for so long, in as many rounds.
+func Exactness(limit, phases int, redis string, rounds int, each time.Duration) ([]Admitted, error) {
 	ctx := context.Background()
 	type peer struct {
 		name, how string
@@ -42,8 +43,11 @@ func Exactness(limit, phases int, redis string) ([]Admitted, error) {
 		d, err := own.Take(ctx, humanhours.TakeQuery{Key: key, Limit: limit})
 		return d.Allowed, err
 	}}}
+	var mu sync.Mutex // as a program would have it
 	buckets := make(map[string]*rate.Limiter)
 	peers = append(peers, peer{"golang.org/x/time/rate", "token bucket", func(key string) (bool, error) {
+		mu.Lock()
+		defer mu.Unlock()
 		if buckets[key] == nil {
 			buckets[key] = rate.NewLimiter(rate.Limit(limit), limit)
 		}
@@ -71,9 +75,9 @@ func Exactness(limit, phases int, redis string) ([]Admitted, error) {
 		return ok, err
 	}})
 	windows := httprate.NewRateLimiter(limit, time.Second)
-	request := httptest.NewRequest(http.MethodGet, "/", nil)
+	request, answer := httptest.NewRequest(http.MethodGet, "/", nil), httptest.NewRecorder()
 	peers = append(peers, peer{"go-chi/httprate, in process", "two fixed windows, weighted", func(key string) (bool, error) {
-		return !windows.RespondOnLimit(httptest.NewRecorder(), request, key), nil
+		return !windows.OnLimit(answer, request, key), nil
 	}})
 	if redis != "" {
 		client := goredis.NewClient(&goredis.Options{Addr: redis})
@@ -101,13 +105,45 @@ func Exactness(limit, phases int, redis string) ([]Admitted, error) {
 		for phase := range phases {
 			most, err := worst(func() (bool, error) { return p.take(fmt.Sprint("phase ", phase)) }, time.Duration(phase)*time.Second/time.Duration(phases))
 			if err != nil {
-				return nil, errors.Join(fmt.Errorf("%s: %w", p.name, err))
+				return nil, fmt.Errorf("%s: %w", p.name, err)
 			}
 			a.Most = max(a.Most, most)
 		}
 		all = append(all, a)
 	}
+	rates := make([][]float64, len(peers))
+	for range rounds {
+		for i, p := range peers {
+			rate, err := takes(p.take, each)
+			if err != nil {
+				return nil, fmt.Errorf("%s: %w", p.name, err)
+			}
+			rates[i] = append(rates[i], rate)
+		}
+	}
+	for i := range all {
+		sort.Float64s(rates[i])
+		all[i].Rate = median(rates[i])
+	}
 	return all, nil
+}
+
+// takes is how many calls in a second a limiter decides, for keys that are below and above their limit.
+func takes(take func(key string) (bool, error), each time.Duration) (float64, error) {
+	const keys, step = 1000, 100
+	names := make([]string, keys)
+	for i := range names {
+		names[i] = fmt.Sprint("key ", i)
+	}
+	n, start := 0, time.Now()
+	for ; time.Since(start) < each; n += step {
+		for i := range step {
+			if _, err := take(names[(n+i)%keys]); err != nil {
+				return 0, err
+			}
+		}
+	}
+	return float64(n) / time.Since(start).Seconds(), nil
 }
 
 // worst calls as often as it can, and returns how many calls of one second were admitted at most.
