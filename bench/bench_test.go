@@ -92,12 +92,12 @@ func privateRedis(tb testing.TB) string {
 func TestMeasureLetsSidesTakeTurns(t *testing.T) {
 	var turns strings.Builder
 	side := func(name string) Side {
-		return func(n int) (time.Duration, error) {
+		return func(n int) (Spent, error) {
 			if n%10 != 0 {
 				t.Errorf("%d operations, of which a call has 10", n)
 			}
 			turns.WriteString(name)
-			return time.Duration(n) * time.Microsecond, nil
+			return Spent{Remote: time.Duration(n) * time.Microsecond}, nil
 		}
 	}
 	stopped := 0
@@ -116,16 +116,24 @@ func TestMeasureLetsSidesTakeTurns(t *testing.T) {
 	}
 }
 
+func TestInputsDoNotCount(t *testing.T) {
+	long := func(n int) (Spent, error) { return Spent{Inputs: -time.Hour}, nil } // as if it had taken an hour more
+	one, err := turn(long, 7200)
+	if err != nil || one.rate < 1.9 || one.rate > 2 {
+		t.Errorf("%+v, error %v", one, err)
+	}
+}
+
 func TestMeasureFails(t *testing.T) {
 	broken := errors.New("broken")
 	for name, row := range map[string]Row{
 		"at the start": {Start: func() (Side, Side, func() error, error) { return nil, nil, nil, broken }},
 		"on the way": {Start: func() (Side, Side, func() error, error) {
-			side := func(int) (time.Duration, error) { return 0, broken }
+			side := func(int) (Spent, error) { return Spent{}, broken }
 			return side, side, nothing, nil
 		}},
 		"at the end": {Start: func() (Side, Side, func() error, error) {
-			side := func(int) (time.Duration, error) { return 0, nil }
+			side := func(int) (Spent, error) { return Spent{}, nil }
 			return side, side, func() error { return broken }, nil
 		}},
 	} {
@@ -155,11 +163,11 @@ func TestAlone(t *testing.T) {
 	defer runtime.GOMAXPROCS(before)
 	broken := errors.New("broken")
 	for _, fails := range []error{nil, broken} {
-		side := func(int) (time.Duration, error) {
+		side := func(int) (Spent, error) {
 			if n := runtime.GOMAXPROCS(0); n != 1 {
 				t.Errorf("a side has %d processors", n)
 			}
-			return 0, nil
+			return Spent{}, nil
 		}
 		row := alone(Row{Name: "a path", Goal: 1, Start: func() (Side, Side, func() error, error) { return side, side, nothing, fails }})
 		if result := row.Measure(1, time.Microsecond); !errors.Is(result.Err, fails) || row.Goal != 0 || row.Name != "a path, GOMAXPROCS=1" {

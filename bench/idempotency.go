@@ -123,9 +123,10 @@ func onceRow(address string) Row {
 			}
 			m := &maker{orgs: 1}
 			stops[i] = p.close
-			sides[i] = func(n int) (time.Duration, error) {
+			sides[i] = func(n int) (Spent, error) {
+				began := time.Now()
 				list := m.entries(n)
-				return 0, callers(64, n, func(i int) error {
+				return Spent{Inputs: time.Since(began)}, callers(64, n, func(i int) error {
 					ok, err := p.do(context.Background(), &list[i])
 					if !ok {
 						err = errors.Join(err, errors.New("a new request was refused"))

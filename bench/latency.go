@@ -37,9 +37,9 @@ func Latencies(rounds int, each time.Duration) (l Latency, err error) {
 		err = errors.Join(err, server.Stop())
 	}()
 	request := requestBytes("/v1/track", server.Key, Documented, true)
-	saturate := func(n int) (time.Duration, error) {
+	saturate := func(n int) (Spent, error) {
 		_, err := c.send(server.Address, request, 64, n)
-		return 0, err
+		return Spent{}, err
 	}
 	n, err := calibrate(saturate, each, 0)
 	if err != nil {

@@ -262,10 +262,10 @@ func versus(ours, raw, path, body string, connections, events int, folder, redis
 			return server.Stop()
 		})
 		request := requestBytes(path, server.Key, body, events == 1)
-		sides[i] = func(n int) (time.Duration, error) {
+		sides[i] = func(n int) (Spent, error) {
 			before := server.CPU()
 			_, err := c.send(server.Address, request, connections, n/events)
-			return server.CPU() - before, err
+			return Spent{Remote: server.CPU() - before}, err
 		}
 	}
 	return sides[0], sides[1], stop, nil

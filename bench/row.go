@@ -8,8 +8,14 @@ import (
 	"time"
 )
 
-// Side does n operations, and returns how much processor time the other end of a connection took for them, where there is one.
-type Side func(n int) (remote time.Duration, err error)
+// Side does n operations.
+type Side func(n int) (Spent, error)
+
+// Spent is what a Side tells of the time that it took.
+type Spent struct {
+	Inputs time.Duration // of it, to make what it works on, which does not count
+	Remote time.Duration // processor time of the other end of a connection, where there is one
+}
 
 // Row is a path beside the raw side that does the same work at the layer below.
 type Row struct {
@@ -113,9 +119,9 @@ func (r Row) Measure(rounds int, each time.Duration) (result Result) {
 func turn(side Side, n int) (round, error) {
 	runtime.GC()
 	start := time.Now()
-	remote, err := side(n)
-	took := time.Since(start)
-	return round{rate: float64(n) / took.Seconds(), cpu: float64(remote.Microseconds()) / float64(n)}, err
+	spent, err := side(n)
+	took := time.Since(start) - spent.Inputs
+	return round{rate: float64(n) / took.Seconds(), cpu: float64(spent.Remote.Microseconds()) / float64(n)}, err
 }
 
 // calibrate returns how many operations take about as long.

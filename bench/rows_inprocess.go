@@ -66,13 +66,13 @@ func tracking(size int, request func() humanhours.TrackRequest) Side {
 	left := 0
 	ctx := context.Background()
 	requests := make([]humanhours.TrackRequest, size)
-	return func(n int) (time.Duration, error) {
+	return func(n int) (Spent, error) {
 		for done := 0; done < n; done += size {
 			if left -= size; left < 0 {
 				left = 200_000
 				var err error
 				if t, err = tracker(memory.New()); err != nil {
-					return 0, err
+					return Spent{}, err
 				}
 			}
 			for i := range requests {
@@ -81,29 +81,29 @@ func tracking(size int, request func() humanhours.TrackRequest) Side {
 			}
 			if size == 1 {
 				if _, err := t.Track(ctx, humanhours.Caller{}, requests[0]); err != nil {
-					return 0, err
+					return Spent{}, err
 				}
 				continue
 			}
 			results, err := t.TrackBatch(ctx, humanhours.Caller{}, requests)
 			if err != nil || results[0].Err != nil {
-				return 0, fmt.Errorf("batch: %w, %v", err, results[0].Err)
+				return Spent{}, fmt.Errorf("batch: %w, %v", err, results[0].Err)
 			}
 		}
-		return 0, nil
+		return Spent{}, nil
 	}
 }
 
 func unmarshalling(body string) Side {
 	text := []byte(body)
-	return func(n int) (time.Duration, error) {
+	return func(n int) (Spent, error) {
 		for range n {
 			var r requestJSON
 			if err := json.Unmarshal(text, &r); err != nil {
-				return 0, err
+				return Spent{}, err
 			}
 		}
-		return 0, nil
+		return Spent{}, nil
 	}
 }
 
@@ -116,7 +116,7 @@ func limiters() (Side, Side, func() error, error) {
 	}
 	both := func(take func(name string) error) Side {
 		var at atomic.Int64
-		return func(n int) (time.Duration, error) {
+		return func(n int) (Spent, error) {
 			var all sync.WaitGroup
 			errs := make([]error, goroutines)
 			for g := range goroutines {
@@ -131,7 +131,7 @@ func limiters() (Side, Side, func() error, error) {
 				})
 			}
 			all.Wait()
-			return 0, errs[0]
+			return Spent{}, errs[0]
 		}
 	}
 	ctx, ours := context.Background(), humanhours.NewLimiter(nil)
@@ -186,22 +186,22 @@ func quotes() (Side, Side, func() error, error) {
 		}
 	}()
 	var sink humanhours.Price
-	return func(n int) (time.Duration, error) {
+	return func(n int) (Spent, error) {
 			for range n {
 				got, err := book.Quote(ctx, q)
 				if err != nil || got.Unpriced != "" {
-					return 0, fmt.Errorf("quote %v: %w", got.Unpriced, err)
+					return Spent{}, fmt.Errorf("quote %v: %w", got.Unpriced, err)
 				}
 			}
-			return 0, nil
-		}, func(n int) (time.Duration, error) {
+			return Spent{}, nil
+		}, func(n int) (Spent, error) {
 			for range n {
 				sink = plain[model]
 			}
 			if !sink.Input.Valid {
-				return 0, fmt.Errorf("no price")
+				return Spent{}, fmt.Errorf("no price")
 			}
-			return 0, nil
+			return Spent{}, nil
 		}, func() error {
 			cancel()
 			<-done

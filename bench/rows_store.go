@@ -127,9 +127,10 @@ func callers(count, n int, do func(i int) error) error {
 // appending appends one entry in each call.
 func appending(s humanhours.Store, m *maker, count int) Side {
 	ctx := context.Background()
-	return func(n int) (time.Duration, error) {
+	return func(n int) (Spent, error) {
+		began := time.Now()
 		list := m.entries(n)
-		return 0, callers(count, n, func(i int) error {
+		return Spent{Inputs: time.Since(began)}, callers(count, n, func(i int) error {
 			got := s.Append(ctx, list[i:i+1])[0]
 			if got.Replayed {
 				return errors.New("an entry was a replay")
@@ -189,13 +190,14 @@ func redisAppend(address string, count, orgs int) (Side, Side, func() error, err
 		return nil, nil, nil, err
 	}
 	m := maker{orgs: orgs}
-	raw := func(n int) (time.Duration, error) {
+	raw := func(n int) (Spent, error) {
+		began := time.Now()
 		list := m.entries(n)
 		keys, texts := make([]string, n), make([]string, n)
 		for i := range list {
 			keys[i], texts[i] = "raw:"+list[i].Event.ID, string(list[i].Event.AppendStored(nil))
 		}
-		return 0, callers(count, n, func(i int) error { return client.Set(ctx, keys[i], texts[i], 0).Err() })
+		return Spent{Inputs: time.Since(began)}, callers(count, n, func(i int) error { return client.Set(ctx, keys[i], texts[i], 0).Err() })
 	}
 	return appending(s, &maker{orgs: orgs}, count), raw, func() error { return errors.Join(s.Close(), client.FlushAll(ctx).Err(), client.Close()) }, nil
 }
@@ -209,13 +211,13 @@ func redisLimiter(address string, count int) (Side, Side, func() error, error) {
 	}
 	theirs := redis_rate.NewLimiter(client)
 	name := func(i int) string { return fmt.Sprint("key-", i%keys) }
-	return func(n int) (time.Duration, error) {
-			return 0, callers(count, n, func(i int) error {
+	return func(n int) (Spent, error) {
+			return Spent{}, callers(count, n, func(i int) error {
 				_, err := ours.Take(ctx, humanhours.TakeQuery{Key: name(i), Limit: limit})
 				return err
 			})
-		}, func(n int) (time.Duration, error) {
-			return 0, callers(count, n, func(i int) error {
+		}, func(n int) (Spent, error) {
+			return Spent{}, callers(count, n, func(i int) error {
 				_, err := theirs.Allow(ctx, name(i), redis_rate.PerSecond(limit))
 				return err
 			})
