@@ -91,8 +91,9 @@ func New(c Config) (*Book, error) {
 }
 
 // Quote implements humanhours.PriceBook, by the edition in use: see Static.Quote. It never fails, and never waits for a refresh.
-func (b *Book) Quote(ctx context.Context, q humanhours.PriceQuery) (humanhours.Quote, error) {
-	return b.Edition().Quote(ctx, q)
+func (b *Book) Quote(_ context.Context, q humanhours.PriceQuery) (quote humanhours.Quote, err error) {
+	b.Edition().quote(&q, &quote)
+	return quote, nil
 }
 
 // Edition returns the edition in use.

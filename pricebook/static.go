@@ -79,6 +79,12 @@ func (b *Static) Models() iter.Seq[string] { return slices.Values(slices.Sorted(
 // Quote implements humanhours.PriceBook. An id matches exactly; one with a routing suffix and without a row of its own is priced as
 // the id without it, and the quote is marked as estimated. It never fails.
 func (b *Static) Quote(_ context.Context, q humanhours.PriceQuery) (quote humanhours.Quote, err error) {
+	b.quote(&q, &quote)
+	return quote, nil
+}
+
+// quote answers q in an empty quote. Both have some hundreds of bytes: to copy them once more takes longer than to find the price.
+func (b *Static) quote(q *humanhours.PriceQuery, quote *humanhours.Quote) {
 	r, found := b.rows[q.Model]
 	guessed := false
 	if !found {
@@ -89,14 +95,13 @@ func (b *Static) Quote(_ context.Context, q humanhours.PriceQuery) (quote humanh
 	}
 	if !found {
 		quote.Unpriced = humanhours.UnpricedUnknownModel
-		return quote, nil
+		return
 	}
 	if r.target != nil {
 		r = r.target
 	}
-	r.quote(&q, &quote)
+	r.quote(q, quote)
 	quote.Estimated = quote.Estimated || guessed && quote.Unpriced == ""
-	return quote, nil
 }
 
 // routed takes a suffix off an id that only says how a request finds its way to the model, and that no price list has rows for. The
