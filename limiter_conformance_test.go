@@ -112,3 +112,71 @@ func TestMemoryLimiterOnAClockThatJumps(t *testing.T) {
 		}
 	}
 }
+
+// Crowds come and go, so that the tables grow, are swept, shrink and grow again with keys in them, and each key's ring grows, by limits
+// around the sizes that it has. Every decision is that of a list of all instants.
+func TestMemoryLimiterIsExactWhileKeysComeAndGo(t *testing.T) {
+	const keys, steps = 6000, 300_000
+	random := rand.New(rand.NewPCG(8, 8))
+	limits := []int{1, 2, 3, 4, 5, 7, 8, 9, 16, 17}
+	clock := newClock(noon)
+	l := humanhours.NewLimiter(clock.Now)
+	names := make([]string, keys)
+	for i := range names {
+		names[i] = fmt.Sprint("key ", i)
+	}
+	allowed := make([][]time.Time, keys)
+	now, crowd := noon, 1
+	for i := range steps {
+		if random.IntN(3000) == 0 {
+			crowd = []int{1, 10, 300, keys}[random.IntN(4)]
+		}
+		// Of a crowd some are asked for often, so that they need more than the first few instants.
+		k := random.IntN(1 + random.IntN(crowd))
+		limit := limits[k%len(limits)]
+		if random.IntN(20) == 0 {
+			limit = limits[random.IntN(len(limits))]
+		}
+		for len(allowed[k]) > 0 && now.Sub(allowed[k][0]) >= time.Second {
+			allowed[k] = allowed[k][1:]
+		}
+		want := humanhours.Decision{Allowed: true}
+		if n := len(allowed[k]) - limit; n >= 0 {
+			want = humanhours.Decision{RetryAfter: time.Second - now.Sub(allowed[k][n])}
+		} else {
+			allowed[k] = append(allowed[k], now)
+		}
+		got, err := l.Take(t.Context(), humanhours.TakeQuery{Key: names[k], Limit: limit})
+		if err != nil || got != want {
+			t.Fatalf("take %d, of key %d with a limit of %d: got %v, %v, want %v", i, k, limit, got, err, want)
+		}
+		switch random.IntN(1000) {
+		case 0:
+			now = now.Add(time.Duration(random.Int64N(int64(3 * time.Second))))
+		case 1:
+			now = now.Add(time.Second)
+		default:
+			now = now.Add(time.Duration(random.Int64N(int64(200 * time.Microsecond))))
+		}
+		clock.Set(now)
+	}
+}
+
+// What a crowd needed is given back when it has gone.
+func TestMemoryLimiterGivesRoomBack(t *testing.T) {
+	const crowd = 100_000
+	clock := newClock(noon)
+	l := humanhours.NewLimiter(clock.Now)
+	before := heap()
+	for i := range crowd {
+		_, _ = l.Take(t.Context(), humanhours.TakeQuery{Key: fmt.Sprint("key ", i), Limit: 60})
+	}
+	require.Equal(t, crowd, l.Len())
+	require.Greater(t, heap()-before, int64(64*crowd))
+	for range 400 {
+		clock.Advance(10 * time.Millisecond)
+		_, _ = l.Take(t.Context(), humanhours.TakeQuery{Key: "busy", Limit: 60})
+	}
+	assert.Less(t, heap()-before, int64(2*crowd)) // next to nothing for each of them
+	assert.Equal(t, 1, l.Len())                   // and keeps the limiter alive until here
+}

@@ -55,3 +55,11 @@ func TestMemoryLimiterWhenTheClockGoesBack(t *testing.T) {
 	clock.Set(noon.Add(time.Second))
 	assert.True(t, take(t, l, "k", 1).Allowed, "and locks nobody out for longer than the window")
 }
+
+func TestMemoryLimiterWhenTheClockGoesBackBeforeTheFirstTake(t *testing.T) {
+	clock := newClock(noon)
+	l := humanhours.NewLimiter(clock.Now)
+	clock.Advance(-time.Hour)
+	assert.True(t, take(t, l, "k", 1).Allowed, "nothing was counted yet")
+	assert.Equal(t, humanhours.Decision{RetryAfter: time.Second}, take(t, l, "k", 1))
+}
