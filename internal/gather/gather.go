@@ -65,9 +65,11 @@ type flight[In, Out any] struct {
 	busy atomic.Bool
 
 	// Of the goroutine that flushes:
-	unsettled int // flushes that go out without settle
-	patience  int // how many that will be next time
-	content   int // flushes that go out when as many wait as were answered
+	last      int           // requests of the last flush
+	took      time.Duration // by it
+	unsettled int           // flushes that go out without settle
+	patience  int           // how many that will be next time
+	content   int           // flushes that go out when as many wait as were answered
 }
 
 // New returns a Gatherer.
@@ -191,9 +193,9 @@ func (g *Gatherer[In, Out]) launch() {
 func (f *flight[In, Out]) run() {
 	g := f.g
 	var first *request[In, Out] // taken from the queue, and too large for the flush before
-	answered, took := 0, time.Duration(0)
+	answered := 0
 	for {
-		f.settle(answered, took)
+		f.settle(answered)
 		var group []*request[In, Out]
 		group, first = g.gather(first)
 		if answered = len(group); answered > 0 {
@@ -203,7 +205,7 @@ func (f *flight[In, Out]) run() {
 			}
 			start := time.Now()
 			g.flush(group, first)
-			took = time.Since(start)
+			f.last, f.took = answered, time.Since(start)
 			g.looking.Add(1)
 			continue
 		}
@@ -215,42 +217,52 @@ func (f *flight[In, Out]) run() {
 	}
 }
 
-// settle lets those run who were answered by the last flush: most of them come back at once with another request, but have not had a
-// processor yet. Without this the next flush has one or two items and the one after it all the rest, at the price of two. It gives
-// up after a part of the time that the last flush took. For a lone caller there is no more than one step aside.
+// settle lets those run who are about to come: callers that were answered by the last flush, and, where callers come together, those who are just as
+// ready to run as the first of them, but have not had a processor yet. Without this a flush has one or two items and the one after it all the rest, at
+// the price of two. A lone caller is not kept waiting: there is no more than one step aside, after its answer.
 //
 // Those who came during the flush are waiting already, so all are there when they and the answered ones are: of one flight, half of the callers
-// would otherwise go with each flush for ever. Several flights are there to take turns, each with its part of the callers. Where the answered ones do not come back, it is content with fewer for a while.
+// would otherwise go with each flush for ever. Several flights are there to take turns, each with its part of the callers. Where the answered ones
+// may be running on another processor, settle waits for them for a part of the time that the last flush took; where they do not come back, it is
+// content with fewer for a while. On a single processor a step aside that brings nobody is the last: all who could run have run, and the runtime
+// asks the network for more only when nothing else is to be done, so this goroutine had better flush, or end.
 //
-// Where other goroutines keep all processors busy, one step aside may take longer than many flushes; then the next ones go without.
-func (f *flight[In, Out]) settle(answered int, took time.Duration) {
+// A step aside is worth the flushes of their own that those who came would have had. Where other goroutines keep all processors busy, it may take
+// longer than that; then the next flushes go without.
+func (f *flight[In, Out]) settle(answered int) {
 	const yields, part, mostPatience, contentFor = 2048, 4, 1 << 12, 64
-	enough := answered
-	if f.content > 0 {
-		f.content--
-	} else if len(f.g.flights) == 1 {
-		enough += len(f.g.queue)
+	enough := min(f.g.cfg.MaxItems, f.g.cfg.MaxQueue) // no more go with one flush, or can wait for it
+	if answered > 0 {
+		all := answered
+		if f.content > 0 {
+			f.content--
+		} else if len(f.g.flights) == 1 {
+			all += len(f.g.queue)
+		}
+		enough = min(enough, all)
 	}
-	enough = min(enough, f.g.cfg.MaxItems, f.g.cfg.MaxQueue) // no more go with one flush, or can wait for it
-	if answered == 0 || len(f.g.queue) >= enough {
+	if alone := answered == 0 && f.last < 2; alone || len(f.g.queue) >= enough {
 		return
 	}
 	if f.unsettled > 0 {
 		f.unsettled--
 		return
 	}
-	start := time.Now()
+	inVain := answered < 2 || runtime.GOMAXPROCS(0) == 1
+	start, first := time.Now(), len(f.g.queue)
 	for range yields {
+		before := len(f.g.queue)
 		runtime.Gosched()
+		queued := len(f.g.queue)
 		switch waited := time.Since(start); {
-		case waited > 2*took:
-			f.patience = min(max(64, 2*f.patience), mostPatience)
+		case waited > 2*f.took*time.Duration(max(1, queued-first)):
+			f.patience = min(max(8, 2*f.patience), mostPatience)
 			f.unsettled = f.patience
 			return
-		case answered == 1, len(f.g.queue) >= enough:
+		case queued >= enough, queued == before && inVain:
 			f.patience /= 2
 			return
-		case waited > took/part:
+		case !inVain && waited > f.took/part:
 			f.patience /= 2
 			f.content = contentFor
 			return

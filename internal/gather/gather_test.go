@@ -124,22 +124,66 @@ func TestNobodyWaitsThroughManyFlushes(t *testing.T) {
 func TestStepsAsideLessOftenWhenThatTakesLong(t *testing.T) {
 	f := newDoubler(double, 1).flights[0]
 	const slow, fast = time.Duration(-1), time.Hour // flushes in whose time a step takes too long, or hardly any
+	settle := func(answered int, took time.Duration) {
+		f.last, f.took = max(1, answered), took
+		f.settle(answered)
+	}
 	before := 0
 	for range 3 {
-		f.settle(1, slow)
+		settle(1, slow)
 		assert.Greater(t, f.unsettled, before, "it gives up for longer each time")
 		before = f.unsettled
 		for n := f.unsettled; n > 0; n-- {
-			f.settle(1, slow)
+			settle(1, slow)
 			assert.Equal(t, n-1, f.unsettled)
 		}
 	}
 	for f.patience > 0 {
-		f.settle(1, fast)
+		settle(1, fast)
 		assert.Zero(t, f.unsettled)
 	}
-	f.settle(0, slow)
-	assert.Zero(t, f.unsettled, "nobody was answered: there is nothing to step aside for")
+	settle(0, slow)
+	assert.Zero(t, f.unsettled, "a lone caller has nobody to wait for")
+}
+
+// A step in which callers do their own work is as long as that is. It saves them their flushes.
+func TestStepsAsideForAsLongAsThatBringsCallers(t *testing.T) {
+	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(1))
+	g := newDoubler(double, 1)
+	f := g.flights[0]
+	f.last, f.took = 2, 2*time.Millisecond
+	for range g.cfg.MaxItems {
+		go func() {
+			for start := time.Now(); time.Since(start) < f.took/4; {
+			}
+			g.queue <- nil
+		}()
+	}
+	f.settle(0)
+	assert.Zero(t, f.unsettled)
+}
+
+// On one processor a flush holds it while it waits for the disk. Those who are ready to run must not find that the first of them has begun one alone.
+func TestCallersThatComeTogetherGoTogether(t *testing.T) {
+	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(1))
+	synctest.Test(t, func(t *testing.T) {
+		flushes := 0
+		g := newDoubler(func(items []int) []int {
+			flushes++
+			return double(items)
+		}, 1)
+		const rounds = 100
+		for range rounds {
+			var all sync.WaitGroup
+			for n := range 8 {
+				all.Go(func() { g.Do(context.Background(), []int{n}) })
+			}
+			all.Wait()
+			synctest.Wait() // until the flight has ended
+		}
+		g.Close()
+		assert.Less(t, flushes, rounds*3/2, "each flush of the first one alone is another for the rest")
+	})
 }
 
 func TestCloseLeavesNoGoroutine(t *testing.T) {
