@@ -306,7 +306,11 @@ func (g *Gatherer[In, Out]) gather(first *request[In, Out]) (group []*request[In
 func (g *Gatherer[In, Out]) flush(group []*request[In, Out], next *request[In, Out]) {
 	items := group[0].items
 	if len(group) > 1 {
-		items = make([]In, 0, g.cfg.MaxItems)
+		n := 0
+		for _, r := range group {
+			n += len(r.items)
+		}
+		items = make([]In, 0, n)
 		for _, r := range group {
 			items = append(items, r.items...)
 		}
