@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"math"
-	"slices"
 	"strings"
 	"time"
 
@@ -110,10 +109,13 @@ func (s *Store) tryAppend(ctx context.Context, entries []humanhours.Entry, known
 	for i := range entries {
 		g.results[i].Err = entries[i].Check()
 	}
-	var invalid []humanhours.Appended
+	var invalid []error
 	err := s.write.do(ctx, func(ctx context.Context, w *writer) error {
 		g.bind(w)
-		invalid = slices.Clone(g.results)
+		invalid = make([]error, len(entries))
+		for i := range entries {
+			invalid[i] = g.results[i].Err
+		}
 		if err := g.find(ctx, w); err != nil {
 			return err
 		}
@@ -132,10 +134,10 @@ func (s *Store) tryAppend(ctx context.Context, entries []humanhours.Entry, known
 		if ctx.Err() == nil {
 			err = fmt.Errorf("sqlite: append to %s: %w", s.name, err)
 		}
-		if invalid == nil {
-			invalid = g.results
+		for i, broken := range invalid { // what was planned did not happen
+			g.results[i] = humanhours.Appended{Err: broken}
 		}
-		return invalid, err
+		return g.results, err
 	}
 	return g.results, nil
 }
