@@ -239,7 +239,7 @@ func TestHeapPerEvent(t *testing.T) {
 }
 
 func TestLatencies(t *testing.T) {
-	l, err := Latencies(3, 50*time.Millisecond)
+	l, err := Latencies(Memory, 3, 50*time.Millisecond)
 	if errors.Is(err, errors.ErrUnsupported) {
 		t.Skip(err)
 	}

@@ -24,10 +24,10 @@ type Latency struct {
 	Late     time.Duration // how long after they were due requests were sent, the 99th percentile
 }
 
-// Latencies measures POST /v1/track on the memory store, which has a processor of its own, as the load has.
-func Latencies(rounds int, each time.Duration) (l Latency, err error) {
+// Latencies measures POST /v1/track on a kind of server that needs neither a file nor Redis. It has a processor of its own, as the load has.
+func Latencies(kind string, rounds int, each time.Duration) (l Latency, err error) {
 	defer aside()()
-	server, err := StartServer(Memory, "", "")
+	server, err := StartServer(kind, "", "")
 	if err != nil {
 		return l, err
 	}

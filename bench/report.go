@@ -130,23 +130,27 @@ func (r *Report) latency(text *strings.Builder) error {
 	if !r.wants(path) {
 		return nil
 	}
-	l, err := Latencies(r.Rounds, r.Each)
-	if err != nil {
-		return fmt.Errorf("%s: %w", path, err)
-	}
 	fmt.Fprint(text, `
 ## Latency
 
 Requests at half of the rate at which 64 connections saturate the server, in the fastest of as many rounds. They are due at fixed instants and do not wait for the answers to others, over up to 256
 connections, and the clock of each starts when it is due, so that whatever holds up the server holds up all that are due meanwhile. The ratio is that of a round, as above. How late requests were sent
-says how slow the load was, or for how long all connections waited for answers.
+says how slow the load was, or for how long all connections waited for answers. The bare handler shows what net/http, the garbage collector and the machine have in it.
 
 | path | goal | p99 / p50: min, **median**, max | | p50 | p99 | requests | sent late, p99 |
 |---|---|---|---|---|---|---|---|
 `)
-	middle := median(l.Ratios)
-	say(text, "| %s | at most %d | %.2f, **%.2f**, %.2f | %s | %.0f µs | %.0f µs | %s/s | %.0f µs |\n", path, latencyGoal, l.Ratios[0], middle, l.Ratios[len(l.Ratios)-1],
-		verdict(middle <= latencyGoal), micros(l.P50), micros(l.P99), thousands(l.Rate), micros(l.Late))
+	for _, row := range []struct{ kind, path, goal string }{
+		{Memory, path, fmt.Sprint("at most ", latencyGoal)}, {Bare, "the bare handler, likewise", "none"},
+	} {
+		l, err := Latencies(row.kind, r.Rounds, r.Each)
+		if err != nil {
+			return fmt.Errorf("%s: %w", row.path, err)
+		}
+		middle := median(l.Ratios)
+		say(text, "| %s | %s | %.2f, **%.2f**, %.2f | %s | %.0f µs | %.0f µs | %s/s | %.0f µs |\n", row.path, row.goal, l.Ratios[0], middle, l.Ratios[len(l.Ratios)-1],
+			verdict(row.kind == Bare || middle <= latencyGoal), micros(l.P50), micros(l.P99), thousands(l.Rate), micros(l.Late))
+	}
 	return nil
 }
 
