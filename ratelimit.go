@@ -111,7 +111,7 @@ func (l *MemoryLimiter) Len() int {
 }
 
 // sweep drops the idle keys of the shards whose turn has come, also of those that nobody asks for. Each shard has its turn once in a window,
-// one after the other, so that no Take waits for all of them.
+// one after the other, so that no Take waits for all of them. Where Takes are few, each looks after the next few shards, and none is left out.
 func (l *MemoryLimiter) sweep(now time.Duration) {
 	due := int64(now / (limitWindow / limiterShards))
 	for range limiterSweeps {
@@ -119,7 +119,10 @@ func (l *MemoryLimiter) sweep(now time.Duration) {
 		if done >= due {
 			return
 		}
-		turn := max(done, due-limiterShards) + 1
+		turn := done + 1
+		if late := due - turn; late >= limiterShards { // whole rounds are left out, and no shard of one
+			turn += late / limiterShards * limiterShards
+		}
 		if !l.swept.CompareAndSwap(done, turn) {
 			return // somebody else is at it
 		}
@@ -134,14 +137,20 @@ func (l *MemoryLimiter) sweep(now time.Duration) {
 // read the clock in one order can arrive in the other.
 func (s *limiterShard) sweep(now time.Duration) {
 	s.now = max(s.now, now)
-	used := len(s.keys) // the most since the last sweep, as nothing else drops keys
-	s.keys = slices.DeleteFunc(s.keys, func(k takes) bool { return s.now-k.latest() >= limitWindow })
+	used := s.drop() // the most since the last sweep, or since there was no more room
 	switch {
 	case used < cap(s.keys)/4: // room that was not needed for a window is given back
 		s.resize(1 << bits.Len(uint(used)))
 	case len(s.keys) < used:
 		s.index()
 	}
+}
+
+// drop drops idle keys, and returns how many there were of all.
+func (s *limiterShard) drop() (before int) {
+	before = len(s.keys)
+	s.keys = slices.DeleteFunc(s.keys, func(k takes) bool { return s.now-k.latest() >= limitWindow })
+	return before
 }
 
 // resize makes room for n keys, a power of two.
@@ -167,8 +176,12 @@ func (s *limiterShard) index() {
 
 // find returns the takes of a key, new ones if it has none. They stay where they are until the next find or sweep.
 func (s *limiterShard) find(key string, hash uint32) *takes {
-	if len(s.keys) == cap(s.keys) {
-		s.resize(max(4, 2*len(s.keys)))
+	if n := len(s.keys); n == cap(s.keys) {
+		if s.drop(); len(s.keys) > n/2 || n == 0 {
+			s.resize(max(4, 2*n))
+		} else {
+			s.index()
+		}
 	}
 	mask := uint32(len(s.slots) - 1)
 	for at := hash & mask; ; at = (at + 1) & mask {

@@ -54,3 +54,27 @@ func TestTakesGrowAsTheyNeedTo(t *testing.T) {
 		require.Len(t, k.ring(), room, "a key that is seldom asked for, with a limit of %d", limit)
 	}
 }
+
+// Idle keys go at any pace of Takes, also one at which no Take comes within many windows, or always at the same part of one.
+func TestIdleKeysGoAtAnyPace(t *testing.T) {
+	for _, pace := range []time.Duration{time.Millisecond, limitWindow / limiterShards, 10 * time.Millisecond, 100 * time.Millisecond, limitWindow / 4, limitWindow / 2, limitWindow, 10 * time.Second} {
+		now := time.Unix(1_700_000_000, 0)
+		l := NewLimiter(func() time.Time { return now })
+		for i := range 5_000 {
+			_, _ = l.Take(t.Context(), TakeQuery{Key: fmt.Sprint("crowd ", i), Limit: 5})
+		}
+		for range max(2*limiterShards/limiterSweeps, int(2*limitWindow/pace)) {
+			now = now.Add(pace)
+			_, _ = l.Take(t.Context(), TakeQuery{Key: "one", Limit: 1 << 20})
+		}
+		require.Equal(t, 1, l.Len(), "a Take every %v", pace)
+
+		// New keys all the time take no more room than those of a while.
+		for i := range 20_000 {
+			now = now.Add(pace)
+			_, _ = l.Take(t.Context(), TakeQuery{Key: fmt.Sprint("new ", i), Limit: 5})
+		}
+		most := 2*limiterShards/limiterSweeps + 2*int(limitWindow/pace)
+		require.LessOrEqual(t, l.Len(), most, "a new key every %v", pace)
+	}
+}
