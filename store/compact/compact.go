@@ -84,7 +84,8 @@ const day = 24 * 60 * 60 // seconds
 // sameModel is the word for the model of the event, as what it was priced as.
 const sameModel = 0
 
-// words are texts that come all the time. One may be added at the end.
+// words are texts that come all the time. A release cannot read an event with a word that it does not know: one may be added at the end, and be written
+// by word in a release after that.
 var words = [...]string{
 	sameModel: "", "success", "failure", "needs_review", "request", "override", "builtin", "custom", "fallback", "agent", "org", "default",
 	"provided", "computed", "none", "exact", "estimated", "EUR", "USD", "GBP", "CHF", "openrouter", "ECB",

@@ -5,6 +5,7 @@ import (
 	"math"
 	"math/rand/v2"
 	"reflect"
+	"runtime"
 	"strings"
 	"testing"
 	"time"
@@ -145,6 +146,25 @@ func TestRedact(t *testing.T) {
 	}
 	_, err := compact.Redact(nil, []byte{0x41})
 	assert.Error(t, err)
+}
+
+// TestTextsStandAlone: who keeps a text of an event does not keep all of it.
+func TestTextsStandAlone(t *testing.T) {
+	const events, size = 200, 100_000
+	e := humanhours.Event{AgentID: "support-classifier", Metadata: json.RawMessage(`{"a":"` + strings.Repeat("x", size) + `"}`)}
+	data := compact.Append(nil, &e)
+	var before, after runtime.MemStats
+	kept := make([]string, events)
+	runtime.GC()
+	runtime.ReadMemStats(&before)
+	for i := range kept {
+		got := decode(t, &e, data, i%2 == 0)
+		kept[i] = got.AgentID
+	}
+	runtime.GC()
+	runtime.ReadMemStats(&after)
+	require.Less(t, int64(after.HeapAlloc)-int64(before.HeapAlloc), int64(events*size/10))
+	runtime.KeepAlive(kept)
 }
 
 func TestDamaged(t *testing.T) {

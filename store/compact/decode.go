@@ -1,6 +1,7 @@
 package compact
 
 import (
+	"bytes"
 	"errors"
 	"time"
 
@@ -14,7 +15,7 @@ var errDamaged = errors.New("a stored event is damaged, or was written by a newe
 // Decode reads what Append wrote into an event that is zero but for its org, its id and its instants. A sparse one lacks what EventQuery.Sparse says.
 func Decode(data []byte, e *humanhours.Event, sparse bool) error {
 	e.Credited = true
-	r := reader{data: string(data)} // texts are parts of it: one allocation instead of one for each
+	r := reader{data: data}
 	for r.more() {
 		field := r.byte()
 		if field == filler {
@@ -49,7 +50,7 @@ func Decode(data []byte, e *humanhours.Event, sparse bool) error {
 		case unpricedModel:
 			e.Cost.UnpricedModel = r.text()
 		case metadata:
-			e.Metadata = []byte(r.block())
+			e.Metadata = bytes.Clone(r.block())
 		default:
 			if sparse {
 				r.skip(field)
@@ -143,7 +144,7 @@ func (r *reader) call(field byte, name *string, u *humanhours.Usage, p *humanhou
 
 // Redact appends data without the fields that a redaction erases. Fields of a newer release stay.
 func Redact(dst, data []byte) ([]byte, error) {
-	r := reader{data: string(data)}
+	r := reader{data: data}
 	for r.more() {
 		start := r.at
 		field := r.byte()
@@ -166,7 +167,7 @@ func Redact(dst, data []byte) ([]byte, error) {
 
 // reader takes fields apart. Once it is bad, it has no more.
 type reader struct {
-	data string
+	data []byte
 	at   int
 	bad  bool
 }
@@ -200,21 +201,21 @@ func (r *reader) varint() int64 {
 	return int64(n>>1) ^ -int64(n&1)
 }
 
-func (r *reader) take(n uint64) string {
+func (r *reader) take(n uint64) []byte {
 	if r.bad || n > uint64(len(r.data)-r.at) {
 		r.bad = true
-		return ""
+		return nil
 	}
 	r.at += int(n)
 	return r.data[r.at-int(n) : r.at]
 }
 
-func (r *reader) block() string { return r.take(r.uvarint()) }
+func (r *reader) block() []byte { return r.take(r.uvarint()) }
 
 func (r *reader) text() string {
 	n := r.uvarint()
 	if n&1 == 0 {
-		return r.take(n >> 1)
+		return string(r.take(n >> 1)) // of its own: a part of the whole would keep all of it in memory, as long as anybody has the text
 	}
 	if n >>= 1; n >= uint64(len(words)) {
 		r.bad = true
@@ -227,7 +228,7 @@ func (r *reader) decimal() decimal.Decimal {
 	exp := r.byte()
 	switch {
 	case exp == 0:
-		d, err := decimal.NewFromString(r.block())
+		d, err := decimal.NewFromString(string(r.block()))
 		r.bad = r.bad || err != nil
 		return d
 	case exp > 2*mostExponent+1:
