@@ -45,7 +45,7 @@ func (a *arena) at(p place) record {
 //
 //	8 bytes   when it occurred, in Unix milliseconds; all numbers are little-endian
 //	8 bytes   when it was received, likewise
-//	8 bytes   when its key is free again, in Unix nanoseconds
+//	12 bytes  when its key is free again: Unix seconds in 8, and nanoseconds
 //	16 bytes  fingerprint of the request
 //	3 x 4     lengths of what follows: the id, the key, which may be none, and all else, as package compact has it
 type record []byte
@@ -53,8 +53,8 @@ type record []byte
 const (
 	receivedAt    = 8
 	untilAt       = 16
-	fingerprintAt = 24
-	lengthsAt     = 40
+	fingerprintAt = 28
+	lengthsAt     = 44
 	headSize      = lengthsAt + 3*4
 )
 
@@ -65,7 +65,9 @@ func (a *arena) put(entry *humanhours.Entry, stored []byte) place {
 	binary.LittleEndian.PutUint64(r, uint64(e.OccurredAt.UnixMilli()))
 	binary.LittleEndian.PutUint64(r[receivedAt:], uint64(e.ReceivedAt.UnixMilli()))
 	if entry.Key != "" {
-		binary.LittleEndian.PutUint64(r[untilAt:], uint64(entry.At.Add(entry.Window).UnixNano()))
+		until := entry.At.Add(entry.Window)
+		binary.LittleEndian.PutUint64(r[untilAt:], uint64(until.Unix()))
+		binary.LittleEndian.PutUint32(r[untilAt+8:], uint32(until.Nanosecond()))
 		copy(r[fingerprintAt:], entry.Fingerprint[:])
 	}
 	for i, n := range [...]int{len(e.ID), len(entry.Key), len(stored)} {
@@ -88,7 +90,7 @@ func (r record) stored() []byte  { return r[headSize+r.length(0)+r.length(1):] }
 
 // holds reports whether the key of r still names it.
 func (r record) holds(at time.Time) bool {
-	return at.UnixNano() < int64(binary.LittleEndian.Uint64(r[untilAt:]))
+	return at.Before(time.Unix(int64(binary.LittleEndian.Uint64(r[untilAt:])), int64(binary.LittleEndian.Uint32(r[untilAt+8:]))))
 }
 
 func (r record) differs(f humanhours.Fingerprint) bool {

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"fmt"
 	"math/rand/v2"
+	"runtime"
 	"strings"
 	"testing"
 	"time"
@@ -21,7 +22,7 @@ func TestArena(t *testing.T) {
 	for i := range 3000 {
 		e := humanhours.Entry{Event: humanhours.Event{ID: fmt.Sprintf("evt_%d", i), OccurredAt: time.UnixMilli(random.Int64N(2000) - 1000), ReceivedAt: time.UnixMilli(int64(i))}}
 		if i%2 == 0 {
-			e.Key, e.At, e.Window, e.Fingerprint = strings.Repeat("k", 1+random.IntN(20)), time.Unix(int64(i), 1), time.Second, humanhours.Fingerprint{byte(i)}
+			e.Key, e.At, e.Window, e.Fingerprint = strings.Repeat("k", 1+random.IntN(20)), time.Unix(random.Int64N(1<<40)-1<<39, 1), time.Duration(1+random.Int64()), humanhours.Fingerprint{byte(i)}
 		}
 		size := random.IntN(400)
 		if i%500 == 0 {
@@ -65,4 +66,40 @@ func TestPlacesShareHashes(t *testing.T) {
 	found, _, ok := p.find(&a, record.id, "mine")
 	require.True(t, ok)
 	require.Equal(t, at, found)
+}
+
+// TestPagesAreBounded: what is copied at a time goes by what is asked for, and by bytes, and nothing is missed.
+func TestPagesAreBounded(t *testing.T) {
+	s := New()
+	ctx, text := t.Context(), `{"a":"`+strings.Repeat("x", 100_000)+`"}`
+	const events = 40
+	for i := range events {
+		at := time.UnixMilli(int64(i / 3))
+		got := s.Append(ctx, []humanhours.Entry{{At: at, Event: humanhours.Event{
+			Org: "acme", ID: fmt.Sprintf("evt_%02d", i), OccurredAt: at, ReceivedAt: at, Credited: true, Metadata: []byte(text),
+		}}})
+		require.NoError(t, got[0].Err)
+	}
+	for _, down := range []bool{false, true} {
+		n := 0
+		for e, err := range s.Events(ctx, humanhours.EventQuery{Org: "acme", Descending: down}) {
+			require.NoError(t, err)
+			want := n
+			if down {
+				want = events - 1 - n
+			}
+			require.Equal(t, fmt.Sprintf("evt_%02d", want), e.ID)
+			n++
+		}
+		require.Equal(t, events, n)
+	}
+	var before, after runtime.MemStats
+	runtime.ReadMemStats(&before)
+	for range 10 {
+		for _, err := range s.Events(ctx, humanhours.EventQuery{Org: "acme", Limit: 1, Sparse: true}) {
+			require.NoError(t, err)
+		}
+	}
+	runtime.ReadMemStats(&after)
+	require.Less(t, after.TotalAlloc-before.TotalAlloc, uint64(10*5*len(text)))
 }

@@ -288,8 +288,11 @@ func (s *Store) Amend(ctx context.Context, q humanhours.AmendQuery) (humanhours.
 	return humanhours.Amended{Event: event, Found: true, Stored: stored}, err
 }
 
-// page is how many events a query takes from the index at a time. The lock is held only for that.
-const page = 256
+// What a query reads at a time, while it holds the lock: so many events, and not many more bytes.
+const (
+	page      = 256
+	pageBytes = 1 << 20
+)
 
 // Events implements humanhours.Store.
 func (s *Store) Events(ctx context.Context, q humanhours.EventQuery) iter.Seq2[humanhours.Event, error] {
@@ -313,11 +316,20 @@ func (s *Store) Events(ctx context.Context, q humanhours.EventQuery) iter.Seq2[h
 		last := ""
 		for left := q.Limit; ; {
 			t.mu.Lock()
-			items = idx.read(items[:0], r, page)
+			most := page
+			if left > 0 {
+				most = min(left, page)
+			}
+			items = idx.read(items[:0], r, most)
+			more := len(items) == most
 			copied, amended = copied[:0], amended[:0]
-			for _, i := range items {
-				rec := t.arena.at(i.at)
+			for i := range items {
+				rec := t.arena.at(items[i].at)
 				copied, amended = append(copied, rec...), append(amended, t.amended[string(rec.id())])
+				if len(copied) > pageBytes && i+1 < len(items) {
+					items, more = items[:i+1], true
+					break
+				}
 			}
 			t.mu.Unlock()
 			rest := record(copied)
@@ -341,10 +353,10 @@ func (s *Store) Events(ctx context.Context, q humanhours.EventQuery) iter.Seq2[h
 					return
 				}
 			}
-			if len(items) < page {
+			if !more {
 				return
 			}
-			r = r.after(position{ms: items[page-1].ms, id: last})
+			r = r.after(position{ms: items[len(items)-1].ms, id: last})
 		}
 	}
 }

@@ -817,6 +817,9 @@ func storeLiars() []liar[[]humanhours.Store] {
 		{lie: "keeps windows in seconds", caughtBy: "a key is free again at exactly its age", fresh: onKeys(func() *loose {
 			return &loose{expired: func(c claim, e entry) bool { return !e.At.Truncate(time.Second).Before(c.until.Truncate(time.Second)) }}
 		})},
+		{lie: "counts in nanoseconds of 64 bits", caughtBy: "windows of centuries, and in others", fresh: onKeys(func() *loose {
+			return &loose{expired: func(c claim, e entry) bool { return e.At.UnixNano() >= c.until.UnixNano() }}
+		})},
 		{lie: "has one window for all keys", caughtBy: "a key is free again at exactly its age", fresh: twist(twisted{entry: func(e *entry) { e.Window = window }})},
 		{lie: "never frees a key", caughtBy: "a key that nobody asked about for long is free", fresh: onKeys(func() *loose {
 			return &loose{expired: func(claim, entry) bool { return false }}

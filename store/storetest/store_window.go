@@ -22,6 +22,19 @@ func windowProofs() []proof[humanhours.Store] {
 				k.holds(s, next, end, next.Event)
 			}
 		}},
+		{"windows of centuries, and in others", exactWindow, func(k *kit, s humanhours.Store) {
+			const longest = time.Duration(1<<63 - 1)
+			for i, when := range []time.Time{
+				epoch, time.Date(1600, 1, 1, 0, 0, 0, 0, time.UTC), time.Date(1677, 9, 21, 0, 0, 0, 0, time.UTC), time.Date(2262, 4, 11, 12, 0, 0, 0, time.UTC),
+			} {
+				for _, length := range []time.Duration{window, longest} {
+					first := k.entry("acme", key("k "+strconv.Itoa(i)+length.String()), lasting(length), at(when))
+					k.create(s, first)
+					k.replay(s, k.again(first, at(when.Add(length/2).Truncate(time.Millisecond))), first.Event)
+					k.free(s, first, when.Add(length).Add(time.Millisecond))
+				}
+			}
+		}},
 		{"a key that was free is in use for a window again", exactWindow, func(k *kit, s humanhours.Store) {
 			first := k.entry("acme", key("k"), at(epoch))
 			k.create(s, first)
