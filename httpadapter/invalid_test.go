@@ -171,6 +171,7 @@ func badEnvelopes() []badRequest {
 		{name: "a body over 128 KiB that is not read", body: over, status: 413, code: large, edit: func(r *http.Request) {
 			r.Body = io.NopCloser(iotest.ErrReader(io.ErrClosedPipe))
 		}},
+		{name: "a body over 128 KiB that is said to be short", body: over, status: 413, code: large, edit: func(r *http.Request) { r.ContentLength = 1 }},
 		{name: "a body over 128 KiB of unknown length", body: over, status: 413, code: large, edit: withoutLength()},
 		{name: "a body without end", status: 413, code: large, edit: func(r *http.Request) { withBody(endless{})(r); withoutLength()(r) }},
 		{name: "a body that ends early", edit: withBody(io.MultiReader(strings.NewReader(`{"agent_id"`), iotest.ErrReader(io.ErrUnexpectedEOF)))},

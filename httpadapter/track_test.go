@@ -169,6 +169,9 @@ var oddRequests = []struct {
 	{name: "spaces around", body: " \t\r\n" + event() + " \t\r\n", want: map[string]string{"agent_id": `"a"`}},
 	{name: "unknown type with a baseline", body: event("task_type", `"Anything at all"`, "human_baseline_minutes", "6"), want: map[string]string{"hours_saved": "0.1"}},
 	{name: "exactly 128 KiB", body: event() + strings.Repeat(" ", 128<<10-len(event()))},
+	{name: "a body longer than it is said to be", body: event(), edit: func(r *http.Request) { r.ContentLength = 1 }},
+	{name: "a body shorter than it is said to be", body: event(), edit: func(r *http.Request) { r.ContentLength = 1000 }},
+	{name: "a body that is said to be none", body: event(), edit: func(r *http.Request) { r.ContentLength = 0 }},
 	{name: "exactly 128 KiB of unknown length", body: event() + strings.Repeat(" ", 128<<10-len(event())), edit: withoutLength()},
 }
 

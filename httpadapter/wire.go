@@ -27,19 +27,7 @@ func readBody(w http.ResponseWriter, r *http.Request, limit int64) ([]byte, erro
 	if r.ContentLength > limit {
 		return nil, tooLarge(limit)
 	}
-	// What the client claims is believed up to a point: a claim alone must not take memory.
-	const believed = 64 << 10
-	var body []byte
-	var err error
-	if n := r.ContentLength; n >= 0 && n <= believed {
-		body = make([]byte, n)
-		_, err = io.ReadFull(r.Body, body) // there is no more of it
-	} else {
-		var all bytes.Buffer
-		all.Grow(int(max(0, min(n, believed))) + bytes.MinRead)
-		_, err = all.ReadFrom(http.MaxBytesReader(w, r.Body, limit))
-		body = all.Bytes()
-	}
+	body, err := readAll(w, r, limit)
 	var over *http.MaxBytesError
 	switch {
 	case err == nil:
@@ -50,6 +38,35 @@ func readBody(w http.ResponseWriter, r *http.Request, limit int64) ([]byte, erro
 		return nil, invalid("", "the body could not be read; was it sent to its end?")
 	}
 	return nil, invalid("", "the body ended early")
+}
+
+// readAll reads a body to its end. What its length is said to be is believed up to a point: a claim alone must not take memory, and a middleware may have put
+// another body in its place.
+func readAll(w http.ResponseWriter, r *http.Request, limit int64) ([]byte, error) {
+	const believed = 64 << 10
+	if r.ContentLength < 1 || r.ContentLength > believed {
+		var all bytes.Buffer
+		all.Grow(int(max(0, min(r.ContentLength, believed))) + bytes.MinRead)
+		_, err := all.ReadFrom(http.MaxBytesReader(w, r.Body, limit))
+		return all.Bytes(), err
+	}
+	body := make([]byte, 0, r.ContentLength+1) // one more, to see the end
+	for {
+		n, err := r.Body.Read(body[len(body):cap(body)])
+		body = body[:len(body)+n]
+		switch {
+		case errors.Is(err, io.EOF):
+			return body, nil
+		case err != nil:
+			return nil, err
+		case len(body) == cap(body):
+			rest, err := io.ReadAll(http.MaxBytesReader(w, r.Body, max(0, limit-int64(len(body)))))
+			if body = append(body, rest...); err == nil && int64(len(body)) > limit {
+				err = &http.MaxBytesError{Limit: limit}
+			}
+			return body, err
+		}
+	}
 }
 
 func tooLarge(limit int64) error {
