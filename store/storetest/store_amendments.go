@@ -624,7 +624,7 @@ func sharedAmendmentProofs() []proof[[]humanhours.Store] {
 					return erased(&got.Event), got.Err
 				}},
 				{"the erasure in Events", func(i int) (bool, error) {
-					for e, err := range at(1).Events(ctx, humanhours.EventQuery{Org: "acme"}) {
+					for e, err := range at(1).Events(ctx, humanhours.EventQuery{Org: "acme", From: entries[i].Event.OccurredAt}) {
 						if err != nil || e.ID == entries[i].Event.ID {
 							return erased(&e), err
 						}
