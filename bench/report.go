@@ -58,7 +58,7 @@ func (r *Report) Write(path string) error {
 		}
 		say(&text, "%s", result.line())
 	}
-	failed = append(failed, r.heap(&text), r.latency(&text))
+	failed = append(failed, r.allocations(&text), r.heap(&text), r.latency(&text))
 	var drawing string
 	if r.Peers && r.wants("peers") {
 		failed = append(failed, r.peers(&text))
@@ -96,6 +96,28 @@ func say(text *strings.Builder, format string, values ...any) {
 	line := fmt.Sprintf(format, values...)
 	fmt.Fprint(os.Stderr, line)
 	text.WriteString(line)
+}
+
+// allocations writes how many an event makes.
+func (r *Report) allocations(text *strings.Builder) error {
+	const path = "allocations"
+	if !r.wants(path) {
+		return nil
+	}
+	a, err := Allocations()
+	if err != nil {
+		return fmt.Errorf("%s: %w", path, err)
+	}
+	fmt.Fprint(text, `
+## Allocations
+
+Of one event with an idempotency key and a price, on the memory store.
+
+| path | goal | allocations | |
+|---|---|---|---|
+`)
+	say(text, "| `Track` | at most %d | **%.0f** | %s |\n| `TrackBatch` of 1000, each | none | **%.0f** | |\n", allocsGoal, a.Track, verdict(a.Track <= allocsGoal), a.Batch)
+	return nil
 }
 
 // heap writes how much memory an event takes in the memory store.
