@@ -63,7 +63,7 @@ func Soak(kind, folder, redis string, long time.Duration) (list []Held, err erro
 		all.Wait()
 		return errors.Join(errs...)
 	}
-	if err := load(1000, 20); err != nil { // as fast as it goes: all connections are made, of the server's too
+	if err := load(10_000, 1000); err != nil { // as fast as it goes: all connections are made, of the server to its store too
 		return nil, err
 	}
 	writer.rate, reader.rate = soakRate, soakReads
