@@ -21,11 +21,12 @@ lint:
 bench:
 	go test -run '^$$' -bench . -benchmem $(PACKAGES)
 
-# In two minutes: allocations, which make test checks too, and the rows of bench in short rounds. docs/benchmarks.md has them all, in half an hour:
+# In two minutes: allocations, which make test checks too, and the rows of bench in short rounds; those in process must not be far from what they were.
+# docs/benchmarks.md has them all, in half an hour:
 # go run ./bench/cmd/report
 bench-smoke:
 	go test -count=1 -run TestAllocations -v ./bench
-	go run ./bench/cmd/report -rounds 3 -each 200ms -peers=false -kills 3 -growth 0 -soak 0 -out ''
+	go run ./bench/cmd/report -guard -rounds 3 -each 200ms -peers=false -kills 3 -growth 0 -soak 0 -out ''
 
 # Each fuzz target for FUZZTIME. go test runs their seeds anyway.
 FUZZTIME ?= 30s

@@ -151,8 +151,8 @@ func TestGoals(t *testing.T) {
 		{1, 1.1, false, true}, {1, 1, false, true}, {1, 0.9, false, false}, {1, 0.9, true, true}, {1, 1.1, true, false},
 		{0, 0.1, false, true}, {0, 9, true, true}, // there is none
 	} {
-		r := Result{Row: Row{Goal: test.goal, Time: test.time}, Ratios: []float64{test.ratio}}
-		if r.Reached() != test.reached || strings.Contains(r.line(), "misses") == test.reached {
+		r := Result{Row: Row{Goal: test.goal, Guard: test.goal, Time: test.time}, Ratios: []float64{test.ratio}}
+		if r.Reached() != test.reached || r.Guarded() != test.reached || strings.Contains(r.line(), "misses") == test.reached {
 			t.Errorf("%+v: %s", test, r.line())
 		}
 	}

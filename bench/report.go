@@ -29,6 +29,7 @@ type Report struct {
 	Only   string        // measures only paths whose name contains it
 	Peers  bool          // lets other limiters admit what they do
 	Kills  int           // how often a process that does requests once is killed; 0: idempotency is not looked at
+	Guard  bool          // fails where a ratio of a path in process is far from what it was
 	Growth int           // up to how many events stores are filled; 0: they are not
 	Soak   time.Duration // how long servers have a steady load; 0: they have none
 }
@@ -57,6 +58,9 @@ func (r *Report) Write(path string) error {
 			continue
 		}
 		say(&text, "%s", result.line())
+		if r.Guard && !result.Guarded() {
+			failed = append(failed, fmt.Errorf("%s: %.2f is far from what it was; the guard is at %g", row.Name, result.Median(), row.Guard))
+		}
 	}
 	failed = append(failed, r.allocations(&text), r.heap(&text), r.latency(&text))
 	var drawing string

@@ -26,6 +26,8 @@ type Row struct {
 	// 0: there is none.
 	Goal float64
 	Time bool
+	// Guard is likewise what make bench-smoke holds the path to, with a wide margin, so that only a mistake fails it; 0: to nothing.
+	Guard float64
 	// Multiple is what the number of operations in a turn is a multiple of, because a call has so many; 0: 64.
 	Multiple int
 	// Start makes both sides. stop gives back what they hold.
@@ -47,11 +49,16 @@ func (r *Result) Min() float64    { return r.Ratios[0] }
 func (r *Result) Max() float64    { return r.Ratios[len(r.Ratios)-1] }
 
 // Reached reports whether the median reaches the goal, if there is one.
-func (r *Result) Reached() bool {
-	if r.Time && r.Goal > 0 {
-		return r.Median() <= r.Goal
+func (r *Result) Reached() bool { return r.reaches(r.Goal) }
+
+// Guarded reports whether it is within the margin of the guard, if there is one.
+func (r *Result) Guarded() bool { return r.reaches(r.Guard) }
+
+func (r *Result) reaches(ratio float64) bool {
+	if r.Time && ratio > 0 {
+		return r.Median() <= ratio
 	}
-	return r.Median() >= r.Goal
+	return r.Median() >= ratio
 }
 
 func median(sorted []float64) float64 {

@@ -29,30 +29,30 @@ func nothing() error { return nil }
 // InProcess are the rows that need neither a file nor a server.
 func InProcess() []Row {
 	return []Row{
-		tracks("`Track`, memory store, one goroutine, with idempotency key", 0.8, Documented, Request),
-		tracks("`Track` of the smallest request, likewise", 0, Small, smallRequest),
-		tracks("`Track` of a full request, likewise", 0, Full, fullRequest),
+		tracks("`Track`, memory store, one goroutine, with idempotency key", 0.8, 2.5, Documented, Request),
+		tracks("`Track` of the smallest request, likewise", 0, 6, Small, smallRequest),
+		tracks("`Track` of a full request, likewise", 0, 2.5, Full, fullRequest),
 		{
-			Name: "`TrackBatch` of 1000, memory store", Raw: "`json.Unmarshal` of the same requests", Unit: "events", Goal: 0.4, Time: true,
+			Name: "`TrackBatch` of 1000, memory store", Raw: "`json.Unmarshal` of the same requests", Unit: "events", Goal: 0.4, Time: true, Guard: 2.5,
 			Start: func() (Side, Side, func() error, error) {
 				return tracking(1000, Request), unmarshalling(keyed(Documented)), nothing, nil
 			},
 		},
 		{
-			Name: "limiter in process, 1,000,000 keys, 2 goroutines", Raw: "`golang.org/x/time/rate`, a map of the same keys", Unit: "takes", Goal: 1,
+			Name: "limiter in process, 1,000,000 keys, 2 goroutines", Raw: "`golang.org/x/time/rate`, a map of the same keys", Unit: "takes", Goal: 1, Guard: 0.4,
 			Start: limiters,
 		},
 		{
-			Name: "price look-up during a refresh", Raw: "a read of a Go map", Unit: "quotes", Goal: 3, Time: true,
+			Name: "price look-up during a refresh", Raw: "a read of a Go map", Unit: "quotes", Goal: 3, Time: true, Guard: 8,
 			Start: quotes,
 		},
 	}
 }
 
 // tracks is the row of a request, and of its body.
-func tracks(name string, goal float64, body string, request func() humanhours.TrackRequest) Row {
+func tracks(name string, goal, guard float64, body string, request func() humanhours.TrackRequest) Row {
 	return Row{
-		Name: name, Raw: "`json.Unmarshal` of its own request", Unit: "events", Goal: goal, Time: true,
+		Name: name, Raw: "`json.Unmarshal` of its own request", Unit: "events", Goal: goal, Guard: guard, Time: true,
 		Start: func() (Side, Side, func() error, error) {
 			return tracking(1, request), unmarshalling(keyed(body)), nothing, nil
 		},

@@ -23,6 +23,7 @@ func main() {
 	growth := flag.Int("growth", 10_000_000, "up to how many events stores are filled; 0: they are not")
 	soak := flag.Duration("soak", 10*time.Minute, "how long servers have a steady load; 0: they have none")
 	out := flag.String("out", "docs/benchmarks.md", "the file to write; empty: the standard output")
+	guard := flag.Bool("guard", false, "fail where a ratio of a path in process is far from what it was")
 	flag.Parse()
 	if *serve != "" {
 		if err := bench.Serve(*serve, *folder, *redis); err != nil {
@@ -37,7 +38,7 @@ func main() {
 		return
 	}
 	report := bench.Report{
-		Folder: *folder, Redis: *redis, Rounds: *rounds, Each: *each, Only: *only, Peers: *peers, Kills: *kills, Growth: *growth, Soak: *soak,
+		Folder: *folder, Redis: *redis, Rounds: *rounds, Each: *each, Only: *only, Peers: *peers, Kills: *kills, Guard: *guard, Growth: *growth, Soak: *soak,
 	}
 	if err := report.Write(*out); err != nil {
 		log.Fatal(fmt.Errorf("report: %w", err))
