@@ -63,7 +63,9 @@ func Soak(kind, folder, redis string, long time.Duration) (list []Held, err erro
 		all.Wait()
 		return errors.Join(errs...)
 	}
-	if err := load(10_000, 1000); err != nil { // as fast as it goes: all connections are made, of the server to its store too
+	// At first as fast as it goes: until all connections are made, of the server to its store too.
+	warm := min(10_000, max(1000, int(20*long.Seconds())))
+	if err := load(warm, warm/10); err != nil {
 		return nil, err
 	}
 	writer.rate, reader.rate = soakRate, soakReads
