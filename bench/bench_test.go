@@ -20,6 +20,7 @@ import (
 	"time"
 
 	"github.com/humanhours/humanhours-go"
+	"github.com/humanhours/humanhours-go/internal/redistest"
 	"github.com/humanhours/humanhours-go/store/memory"
 )
 
@@ -46,11 +47,11 @@ func TestMain(m *testing.M) {
 	}
 }
 
-// BenchmarkRows runs both sides of the rows that need no server: go test -bench Rows, and benchstat for what comes out.
+// BenchmarkRows runs both sides of the rows that do not go over HTTP: go test -bench Rows, and benchstat for what comes out.
 func BenchmarkRows(b *testing.B) {
 	at := ""
 	if _, err := exec.LookPath("redis-server"); err == nil {
-		at = privateRedis(b)
+		at = redistest.Start(b).Addr()
 	}
 	for _, row := range append(InProcess(), Stores(b.TempDir(), at)...) {
 		b.Run(strings.NewReplacer("`", "", "/", " per ").Replace(row.Name), func(b *testing.B) {
@@ -73,20 +74,6 @@ func BenchmarkRows(b *testing.B) {
 			}
 		})
 	}
-}
-
-// privateRedis starts one for a test.
-func privateRedis(tb testing.TB) string {
-	tb.Helper()
-	if _, err := exec.LookPath("redis-server"); err != nil {
-		tb.Skip(err)
-	}
-	address, stop, err := startRedis()
-	if err != nil {
-		tb.Fatal(err)
-	}
-	tb.Cleanup(func() { _ = stop() })
-	return address
 }
 
 func TestMeasureLetsSidesTakeTurns(t *testing.T) {
@@ -285,7 +272,7 @@ func TestLatencyCountsFromWhenRequestsAreDue(t *testing.T) {
 
 // TestKills: a process that is killed shows what each pattern does of what is said of it.
 func TestKills(t *testing.T) {
-	at := privateRedis(t)
+	at := redistest.Start(t).Addr()
 	for _, kind := range []string{oneStep, longLock, shortLock} {
 		o, err := Kills(kind, at, 3)
 		t.Logf("%s: %+v", kind, o)
