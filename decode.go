@@ -30,8 +30,7 @@ func (s *scanner) decimal() decimal.Decimal {
 }
 
 func (s *scanner) nullDecimal() decimal.NullDecimal {
-	if s.Peek() == 'n' {
-		s.Bad = s.Bad || string(s.Raw()) != "null"
+	if s.Null() {
 		return decimal.NullDecimal{}
 	}
 	return decimal.NewNullDecimal(s.decimal())

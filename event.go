@@ -111,7 +111,7 @@ func (e *Event) AppendJSON(dst []byte) []byte {
 	return dst
 }
 
-// AppendStored appends the encoding that stores keep: the fields of AppendJSON and what only the system needs, with a
+// AppendStored appends the encoding that a store may keep: the fields of AppendJSON and what only the system needs, with a
 // version. It leaves out the org: any bytes are an org and not all of them are JSON, and every store files events by org anyway.
 // Equal events of an org have equal encodings, in every store and every process.
 func (e *Event) AppendStored(dst []byte) []byte {

@@ -375,7 +375,7 @@ func (s *Store) Usage(ctx context.Context, org string, month humanhours.Month) (
 	return t.months[month], nil
 }
 
-// settings is the OrgStore part. Orgs are kept encoded, for the same reason as events.
+// settings is the OrgStore part. Orgs are kept encoded, so that no caller can reach what is stored.
 type settings struct {
 	mu   sync.RWMutex
 	byID map[string]orgRecord

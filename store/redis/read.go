@@ -31,7 +31,7 @@ func (p position) compare(o position) int {
 	return cmp.Or(cmp.Compare(p.at, o.at), cmp.Compare(p.id, o.id))
 }
 
-// candidate is an event of a chunk that was read; it is decoded when its id or itself is wanted.
+// candidate is an event of a chunk that was read; it is decoded when it is wanted.
 type candidate struct {
 	at int64 // of one of its instants, in Unix milliseconds
 	record
