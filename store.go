@@ -141,7 +141,9 @@ func (e *Entry) Check() error {
 
 // Appended is what became of an Entry.
 type Appended struct {
-	Event         Event // as stored now: the given one, or the one that was there first; zero if refused or failed
+	// Event is what is stored now: the one that was there first, or the given one, and then it may be the entry's own. Nobody writes
+	// to it. nil if refused or failed.
+	Event         *Event
 	Replayed      bool  // the key named an event already; Event is that one
 	Mismatch      bool  // Replayed, and the fingerprint differs
 	QuotaExceeded bool  // refused; nothing was stored

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"log/slog"
 	"maps"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -228,39 +229,49 @@ func (t *Tracker) Shutdown(ctx context.Context) error { return t.hooks.drain(ctx
 // An error is always an *Error. With CodeUnavailable the event may or may not have been stored: call again with the
 // same IdempotencyKey.
 func (t *Tracker) Track(ctx context.Context, c Caller, r TrackRequest) (Result, error) {
-	if err := t.Admit(ctx, c, ScopeTrackWrite); err != nil {
+	org, err := t.admit(ctx, c, ScopeTrackWrite)
+	if err != nil {
 		return Result{}, err
 	}
-	return t.Record(ctx, c, r)
+	var out [1]BatchResult
+	t.record(ctx, c, org, []TrackRequest{r}, out[:])
+	return out[0].Result, out[0].Err
 }
 
 // TrackBatch records up to MaxBatch finished tasks at once: Admit, then RecordBatch. It takes one token of the rate limit; the
 // events count one by one against the quota.
 func (t *Tracker) TrackBatch(ctx context.Context, c Caller, rs []TrackRequest) ([]BatchResult, error) {
-	if err := t.Admit(ctx, c, ScopeTrackWrite); err != nil {
+	org, err := t.admit(ctx, c, ScopeTrackWrite)
+	if err != nil {
 		return nil, err
 	}
-	return t.RecordBatch(ctx, c, rs)
+	return t.recordBatch(ctx, c, org, rs)
 }
 
 // Admit decides whether a caller may make a request now: it takes one token of the rate limit of the org's plan, and
 // then checks the scopes. Track does it by itself. Admit, Record and RecordBatch are for servers, which
 // admit a request before they read its body, and must not take a second token after.
 func (t *Tracker) Admit(ctx context.Context, c Caller, need Scopes) error {
+	_, err := t.admit(ctx, c, need)
+	return err
+}
+
+// admit returns the settings that it went by.
+func (t *Tracker) admit(ctx context.Context, c Caller, need Scopes) (*orgSettings, error) {
 	org, err := t.org(ctx, c)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	if org.plan.RequestsPerSecond > 0 {
 		d, err := t.cfg.Limiter.Take(ctx, TakeQuery{Key: limiterKey(org.ID, c.KeyID), Limit: org.plan.RequestsPerSecond})
 		if err != nil {
-			return unavailable("the rate limiter", err)
+			return nil, unavailable("the rate limiter", err)
 		}
 		if !d.Allowed {
 			if d.RetryAfter <= 0 {
 				d.RetryAfter = limitWindow // a limiter that does not say
 			}
-			return &Error{
+			return nil, &Error{
 				Code: CodeRateLimited, RetryAfter: d.RetryAfter,
 				Message: "more than " + strconv.Itoa(org.plan.RequestsPerSecond) + " requests in one second",
 				Hint:    "Wait a second and retry, or send several events in one POST /v1/track/batch.",
@@ -268,12 +279,12 @@ func (t *Tracker) Admit(ctx context.Context, c Caller, need Scopes) error {
 		}
 	}
 	if !c.Scopes.Allows(need) {
-		return &Error{
+		return nil, &Error{
 			Code: CodeInsufficientScope, Message: "the API key lacks the scope " + need.String(),
 			Hint: "Use a key that has it.",
 		}
 	}
-	return nil
+	return org, nil
 }
 
 // limiterKey joins org and key id so that no two pairs meet.
@@ -283,33 +294,38 @@ func limiterKey(org, keyID string) string {
 
 // Record is Track without Admit.
 func (t *Tracker) Record(ctx context.Context, c Caller, r TrackRequest) (Result, error) {
-	var out [1]BatchResult
-	if err := t.record(ctx, c, []TrackRequest{r}, out[:]); err != nil {
+	org, err := t.org(ctx, c)
+	if err != nil {
 		return Result{}, err
 	}
+	var out [1]BatchResult
+	t.record(ctx, c, org, []TrackRequest{r}, out[:])
 	return out[0].Result, out[0].Err
 }
 
 // RecordBatch is TrackBatch without Admit. It returns one result per request, in order; one that is bad, refused or a
 // replay changes nothing for the others. An error means that nothing was stored.
 func (t *Tracker) RecordBatch(ctx context.Context, c Caller, rs []TrackRequest) ([]BatchResult, error) {
+	org, err := t.org(ctx, c)
+	if err != nil {
+		return nil, err
+	}
+	return t.recordBatch(ctx, c, org, rs)
+}
+
+func (t *Tracker) recordBatch(ctx context.Context, c Caller, org *orgSettings, rs []TrackRequest) ([]BatchResult, error) {
 	if len(rs) > MaxBatch {
 		e := invalid("events", "must have at most "+string(appendGrouped(nil, MaxBatch))+" items")
 		e.Hint = "Split the batch."
 		return nil, e
 	}
 	out := make([]BatchResult, len(rs))
-	if err := t.record(ctx, c, rs, out); err != nil {
-		return nil, err
-	}
+	t.record(ctx, c, org, rs, out)
 	return out, nil
 }
 
-func (t *Tracker) record(ctx context.Context, c Caller, rs []TrackRequest, out []BatchResult) error {
-	org, err := t.org(ctx, c)
-	if err != nil {
-		return err
-	}
+// record writes what becomes of each request to out, which is as long.
+func (t *Tracker) record(ctx context.Context, c Caller, org *orgSettings, rs []TrackRequest, out []BatchResult) {
 	c.Org, c.KeyID = org.ID, mend(c.KeyID)
 	now := t.now()
 	entries := make([]Entry, len(rs))
@@ -330,13 +346,12 @@ func (t *Tracker) record(ctx context.Context, c Caller, rs []TrackRequest, out [
 		*entry = Entry{}
 	}
 	if len(slots) == 0 {
-		return nil
+		return
 	}
 	results := t.append(ctx, entries[:len(slots)])
 	for i := range results {
 		t.conclude(c, &entries[i], &results[i], &out[slots[i]])
 	}
-	return nil
 }
 
 // dependsOnState tells refusals that a request met only because the world has moved on since it was first sent.
@@ -418,7 +433,7 @@ func (t *Tracker) replayOr(ctx context.Context, c Caller, entry *Entry, refusal 
 	case !found.Found:
 		out.Err = refusal
 	default:
-		t.conclude(c, entry, &Appended{Event: found.Event, Replayed: true, Mismatch: found.Mismatch}, out)
+		t.conclude(c, entry, &Appended{Event: &found.Event, Replayed: true, Mismatch: found.Mismatch}, out)
 	}
 }
 
@@ -447,7 +462,12 @@ func (t *Tracker) append(ctx context.Context, entries []Entry) []Appended {
 func (t *Tracker) appendOnce(ctx context.Context, entries []Entry) []Appended {
 	results := t.store.Append(ctx, entries)
 	for len(results) < len(entries) {
-		results = append(results, Appended{Err: errors.New("the store gave no answer for this entry")})
+		results = append(results, Appended{})
+	}
+	for i := range entries {
+		if r := &results[i]; r.Event == nil && r.Err == nil && !r.QuotaExceeded {
+			r.Err = errors.New("the store gave no answer for this entry")
+		}
 	}
 	return results[:len(entries)]
 }
@@ -482,13 +502,17 @@ func (t *Tracker) conclude(c Caller, entry *Entry, a *Appended, out *BatchResult
 		}
 	}
 	if !a.Replayed {
-		t.unpriced.add(&a.Event)
+		t.unpriced.add(a.Event)
 		if t.cfg.OnEvent != nil {
 			event := a.Event.Clone()
 			t.hooks.enqueue(func() { t.cfg.OnEvent(event) })
 		}
 	}
-	out.Event, out.Replayed, out.Mismatch = a.Event, a.Replayed, a.Mismatch
+	out.Event = *a.Event         // and not Clone, which would copy it twice
+	if a.Event != &entry.Event { // another may have the same one, as requests of a batch with one key
+		out.Event.Metadata, out.Event.LLMCalls = slices.Clone(a.Event.Metadata), slices.Clone(a.Event.LLMCalls)
+	}
+	out.Replayed, out.Mismatch = a.Replayed, a.Mismatch
 }
 
 // unread is the error of a backend that did not answer to who only reads.

@@ -151,3 +151,27 @@ func TestTrackBatchOnAStoreThatFailsForOneEntry(t *testing.T) {
 	requireError(t, results[3].Err, humanhours.CodeUnavailable, "")
 	assert.Len(t, w.stored(t, defaultOrg), 2)
 }
+
+// A store may answer two requests of a batch with one event, and a created one with the event that it was given.
+func TestResultsOfABatchShareNothing(t *testing.T) {
+	w := newWorld(t, humanhours.Config{}, func(s humanhours.Store) humanhours.Store {
+		return appendFunc{s, func(_ context.Context, entries []humanhours.Entry) []humanhours.Appended {
+			if len(entries) == 1 { // the last, once more
+				return []humanhours.Appended{{}}
+			}
+			first := &entries[0].Event
+			return []humanhours.Appended{{Event: first}, {Event: first, Replayed: true}, {}}
+		}}
+	})
+	r := request(setKey("k"))
+	r.Metadata = []byte(`{"a":1}`)
+	results, err := w.TrackBatch(t.Context(), humanhours.Caller{}, []humanhours.TrackRequest{r, r, r})
+	require.NoError(t, err)
+	require.NoError(t, results[0].Err)
+	require.NoError(t, results[1].Err)
+	require.True(t, results[1].Replayed)
+	clear(results[0].Event.Metadata)
+	clear(r.Metadata)
+	require.Equal(t, `{"a":1}`, string(results[1].Event.Metadata))
+	require.ErrorIs(t, results[2].Err, humanhours.CodeUnavailable, "the store gave no event")
+}

@@ -152,7 +152,7 @@ func (l *logFile) Append(_ context.Context, entries []humanhours.Entry) []humanh
 	results := make([]humanhours.Appended, len(entries))
 	for i := range entries {
 		l.buffer.Write(append(entries[i].Event.AppendStored(l.buffer.AvailableBuffer()), '\n'))
-		results[i].Event = entries[i].Event
+		results[i].Event = &entries[i].Event
 	}
 	_, err := l.file.Write(l.buffer.Bytes())
 	if err = errors.Join(err, l.file.Sync()); err != nil {

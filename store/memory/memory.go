@@ -150,8 +150,7 @@ func (t *tenant) append(entry *humanhours.Entry, result *humanhours.Appended) {
 	t.received.insert(item{event.ReceivedAt.UnixMilli(), at}, event.ID)
 	t.see(agent{id: event.AgentID, test: event.Test}, event.OccurredAt.UnixMilli())
 	t.sum(&adds)
-	result.Event = *event // and not Clone, which would copy it twice
-	result.Event.Metadata, result.Event.LLMCalls = slices.Clone(event.Metadata), slices.Clone(event.LLMCalls)
+	result.Event = event
 }
 
 func (t *tenant) see(a agent, occurred int64) {
@@ -194,7 +193,7 @@ func (t *tenant) answer(at place, result *humanhours.Appended) {
 		*result = humanhours.Appended{Err: err}
 		return
 	}
-	result.Event = event
+	result.Event = &event
 }
 
 // Replay implements humanhours.Store.

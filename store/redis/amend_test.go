@@ -76,13 +76,13 @@ func requireAmended(t *testing.T, s *redis.Store, want humanhours.Event, n, line
 	require.Equal(t, 2, seen)
 	appended := s.Append(ctx, []humanhours.Entry{entry})[0]
 	require.NoError(t, appended.Err)
-	same(appended.Event, false)
+	same(*appended.Event, false)
 	retry := keyedEntry("acme", 1_000_000+n)
 	retry.Key, retry.At = entry.Key, entry.At
 	appended = s.Append(ctx, []humanhours.Entry{retry})[0]
 	require.NoError(t, appended.Err)
 	require.True(t, appended.Replayed && !appended.Mismatch)
-	same(appended.Event, false)
+	same(*appended.Event, false)
 	replay, err := s.Replay(ctx, humanhours.ReplayQuery{Org: "acme", Key: entry.Key, At: entry.At})
 	require.NoError(t, err)
 	require.True(t, replay.Found && !replay.Mismatch)

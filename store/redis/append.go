@@ -138,14 +138,11 @@ func (s *Store) Append(ctx context.Context, entries []humanhours.Entry) []humanh
 		case err != nil:
 			results[i].Err = fmt.Errorf("redis: append: %w", explain(err))
 		case p.letter == created:
-			event := &results[i].Event
-			*event = entries[i].Event // and not Clone, which would copy it twice
-			event.Metadata, event.LLMCalls = slices.Clone(event.Metadata), slices.Clone(event.LLMCalls)
-			event.OccurredAt, event.ReceivedAt = instant(event.OccurredAt), instant(event.ReceivedAt)
+			results[i].Event = &entries[i].Event
 		case p.letter == refused:
 			results[i].QuotaExceeded = true
 		default:
-			results[i] = humanhours.Appended{Event: *p.other, Replayed: p.letter != known, Mismatch: p.letter == mismatched}
+			results[i] = humanhours.Appended{Event: p.other, Replayed: p.letter != known, Mismatch: p.letter == mismatched}
 		}
 	}
 	return results

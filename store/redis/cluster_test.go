@@ -290,7 +290,9 @@ func slotMoves(t *testing.T, c *redistest.Cluster) {
 			})
 			assert.NoError(t, got.Err)
 			wind.mu.Lock()
-			wind.answered[org][entry.Key] = got.Event
+			if got.Event != nil {
+				wind.answered[org][entry.Key] = *got.Event
+			}
 			wind.mu.Unlock()
 		})
 		probes.Wait()
@@ -381,7 +383,7 @@ func scriptsForgotten(t *testing.T, c *redistest.Cluster) {
 		for i, got := range stores[round%2].Append(ctx, batch) { // a pipeline for each node
 			require.NoError(t, got.Err)
 			wind.mu.Lock()
-			wind.answered[orgs[i]][batch[i].Key] = got.Event
+			wind.answered[orgs[i]][batch[i].Key] = *got.Event
 			wind.mu.Unlock()
 		}
 		wind.more(20)

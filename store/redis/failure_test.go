@@ -124,7 +124,7 @@ func TestAPauseIsNotAHang(t *testing.T) {
 		got := s.Append(t.Context(), []humanhours.Entry{e})[0]
 		require.NoError(t, got.Err)
 		require.False(t, got.Replayed)
-		answered[e.Key] = got.Event
+		answered[e.Key] = *got.Event
 	}
 	require.NoError(t, s.Close())
 	second := open(t, client, prefix)

@@ -49,7 +49,7 @@ func TestSumsThatAreWrongAreMadeAnew(t *testing.T) {
 				e.Event.OccurredAt = e.Event.OccurredAt.Add(time.Duration(i) * 9 * time.Hour)
 				got := s.Append(ctx, []humanhours.Entry{e})[0]
 				require.NoError(t, got.Err)
-				events = append(events, got.Event)
+				events = append(events, *got.Event)
 			}
 			requireSums(t, s, "acme", events)
 			base := prefix + "{acme}"
@@ -67,7 +67,7 @@ func TestAmendmentsOfAnOlderReleaseCount(t *testing.T) {
 	s := open(t, c, prefix)
 	got := s.Append(ctx, []humanhours.Entry{storetest.Entry("acme", 1)})[0]
 	require.NoError(t, got.Err)
-	log, base := week(&got.Event), prefix+"{acme}"
+	log, base := week(got.Event), prefix+"{acme}"
 	before := c.Get(ctx, base+":s:"+log).Val()
 	at := got.Event.ReceivedAt
 	amended, err := s.Amend(ctx, humanhours.AmendQuery{
@@ -100,7 +100,7 @@ func TestLogsOfSumsAreMerged(t *testing.T) {
 	for i := range batches {
 		for _, got := range s.Append(ctx, entries(i*each, each)) {
 			require.NoError(t, got.Err)
-			events = append(events, got.Event)
+			events = append(events, *got.Event)
 		}
 	}
 	requireSums(t, s, "acme", events)

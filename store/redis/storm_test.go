@@ -111,7 +111,7 @@ func (s *storm) send(store *redis.Store, entry humanhours.Entry) bool {
 	s.answers.Add(1)
 	s.good[org]++
 	assert.False(s.t, got.Mismatch || got.QuotaExceeded)
-	s.answered[org][entry.Key] = got.Event
+	s.answered[org][entry.Key] = *got.Event
 	return true
 }
 

@@ -370,13 +370,13 @@ func (g *group) planOne(ctx context.Context, w *writer, i int) (decided bool, er
 	event := &entry.Event
 	id, at := name{event.Org, event.ID}, entry.At.UnixMilli()
 	if there, ok := g.stored[id]; ok {
-		*result = humanhours.Appended{Event: there.Clone()}
+		*result = humanhours.Appended{Event: there}
 		return true, nil
 	}
 	key := name{event.Org, entry.Key}
 	if entry.Key != "" {
 		if h, ok := g.keys[key]; ok && at < h.expires {
-			*result = humanhours.Appended{Event: h.event.Clone(), Replayed: true, Mismatch: h.fingerprint != entry.Fingerprint}
+			*result = humanhours.Appended{Event: h.event, Replayed: true, Mismatch: h.fingerprint != entry.Fingerprint}
 			return g.known, nil
 		}
 	}
@@ -396,16 +396,14 @@ func (g *group) planOne(ctx context.Context, w *writer, i int) (decided bool, er
 		g.used[month] = used + 1
 		g.added[month]++
 	}
-	result.Event = event.Clone()
-	stored := &result.Event
-	stored.OccurredAt, stored.ReceivedAt = instant(event.OccurredAt.UnixMilli()), instant(event.ReceivedAt.UnixMilli())
-	g.stored[id] = stored
+	result.Event = event
+	g.stored[id] = event
 	g.events = append(g.events, g.bound[i])
 	g.see(event)
 	adds := event.Rollup()
 	g.sums.of(slotOf(event)).Add(&adds)
 	if entry.Key != "" {
-		g.claim(key, entry, stored)
+		g.claim(key, entry)
 	}
 	return true, nil
 }
@@ -421,15 +419,15 @@ func (g *group) see(event *humanhours.Event) {
 }
 
 // claim plans the row of a key.
-func (g *group) claim(key name, entry *humanhours.Entry, event *humanhours.Event) {
+func (g *group) claim(key name, entry *humanhours.Entry) {
 	window := entry.Window.Milliseconds()
 	if entry.Window%time.Millisecond != 0 {
 		window++
 	}
 	expires := entry.At.UnixMilli() + window
 	_, taken := g.keys[key]
-	g.keys[key] = holder{event: event, fingerprint: entry.Fingerprint, expires: expires}
-	row := []any{key.org, key.text, event.ID, entry.Fingerprint[:], expires, expires + slack(window)}
+	g.keys[key] = holder{event: &entry.Event, fingerprint: entry.Fingerprint, expires: expires}
+	row := []any{key.org, key.text, entry.Event.ID, entry.Fingerprint[:], expires, expires + slack(window)}
 	if taken {
 		g.retaken = append(g.retaken, row)
 		return

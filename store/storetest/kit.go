@@ -182,12 +182,13 @@ func outcome(a humanhours.Appended) string {
 func (k *kit) is(what string, got humanhours.Appended, want string, event humanhours.Event) {
 	k.Helper()
 	if outcome(got) != want {
-		k.Fatalf("%s was %s, want it %s (event %q, error %v)", what, outcome(got), want, got.Event.ID, got.Err)
+		k.Fatalf("%s was %s, want it %s (error %v)", what, outcome(got), want, got.Err)
 	}
-	if want == refused || want == failed {
-		event = humanhours.Event{}
+	if none := want == refused || want == failed; none != (got.Event == nil) {
+		k.Fatalf("%s was %s with an event: %t", what, want, got.Event != nil)
+	} else if !none {
+		k.same(what+": the answer", *got.Event, event)
 	}
-	k.same(what+": the answer", got.Event, event)
 }
 
 // append appends entries as one batch and checks that there are as many answers, and that the entries were left alone.

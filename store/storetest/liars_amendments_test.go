@@ -393,6 +393,9 @@ func amendmentLiars() []liar[[]humanhours.Store] {
 			})},
 		{lie: "shows amendments in Append", caughtBy: "what Append and Replay answer of an amended event", fresh: with(func(s store) store {
 			return &twisted{Store: s, answer: func(_ entry, a *appended) {
+				if a.Event == nil {
+					return
+				}
 				if e, ok, _ := s.Event(context.Background(), a.Event.Org, a.Event.ID); ok {
 					a.Event.Amendments = e.Amendments
 				}
@@ -407,9 +410,13 @@ func amendmentLiars() []liar[[]humanhours.Store] {
 		})},
 		{lie: "answers a replay with the later price", caughtBy: "what Append and Replay answer of an amended event", fresh: with(func(s store) store {
 			return &twisted{Store: s, answer: func(_ entry, a *appended) {
-				if e, ok, _ := s.Event(context.Background(), a.Event.Org, a.Event.ID); ok && a.Replayed {
-					a.Event = e.Current()
-					a.Event.Amendments = nil
+				if !a.Replayed {
+					return
+				}
+				if e, ok, _ := s.Event(context.Background(), a.Event.Org, a.Event.ID); ok {
+					current := e.Current()
+					current.Amendments = nil
+					a.Event = &current
 				}
 			}}
 		})},
@@ -431,14 +438,14 @@ func amendmentLiars() []liar[[]humanhours.Store] {
 		{lie: "erases nothing in replays", caughtBy: "a redaction", fresh: remembers(func(s *twisted, restore func(*event)) {
 			s.answer = func(_ entry, a *appended) {
 				if a.Replayed {
-					restore(&a.Event)
+					restore(a.Event)
 				}
 			}
 		})},
 		{lie: "erases nothing for an id that is stored", caughtBy: "a redaction", fresh: remembers(func(s *twisted, restore func(*event)) {
 			s.answer = func(_ entry, a *appended) {
 				if outcome(*a) == created {
-					restore(&a.Event)
+					restore(a.Event)
 				}
 			}
 		})},

@@ -75,9 +75,11 @@ func (s *twisted) Append(ctx context.Context, entries []humanhours.Entry) []huma
 	results := s.Store.Append(s.context(ctx), changed)
 	for i := range results {
 		a := &results[i]
-		if a.Event.ID != "" {
+		if a.Event != nil {
+			event := a.Event.Clone() // it may be that of the entry
+			a.Event = &event
 			a.Event.Org = entries[i].Event.Org
-			call(s.event, &a.Event)
+			call(s.event, a.Event)
 		}
 		if s.answer != nil {
 			s.answer(entries[i], a)
@@ -198,7 +200,7 @@ func (s *loose) look(ctx context.Context, e humanhours.Entry) (humanhours.Append
 	}
 	event, _, err := s.Store.Event(ctx, c.org, c.id)
 	event.Amendments = nil
-	return humanhours.Appended{Event: event, Err: err, Replayed: true, Mismatch: c.print != e.Fingerprint}, true
+	return humanhours.Appended{Event: &event, Err: err, Replayed: true, Mismatch: c.print != e.Fingerprint}, true
 }
 
 func (s *loose) Append(ctx context.Context, entries []humanhours.Entry) []humanhours.Appended {
@@ -259,7 +261,10 @@ func (s *loose) Replay(ctx context.Context, q humanhours.ReplayQuery) (humanhour
 	s.again = nil
 	a, ok := s.look(ctx, humanhours.Entry{Event: humanhours.Event{Org: q.Org}, Key: q.Key, Fingerprint: q.Fingerprint, At: q.At})
 	s.again = again
-	return humanhours.Replay{Event: a.Event, Found: ok, Mismatch: ok && a.Mismatch}, a.Err
+	if !ok {
+		return humanhours.Replay{}, nil
+	}
+	return humanhours.Replay{Event: *a.Event, Found: true, Mismatch: a.Mismatch}, a.Err
 }
 
 // miscount is an honest store of events that counts in its own way.
@@ -703,7 +708,7 @@ func storeLiars() []liar[[]humanhours.Store] {
 		{lie: "answers a replay with the caller's own event", caughtBy: "one key, many writers", fresh: twist(twisted{
 			answer: func(e entry, a *appended) {
 				if a.Replayed {
-					a.Event = e.Event
+					a.Event = &e.Event
 				}
 			},
 		})},
@@ -775,7 +780,7 @@ func storeLiars() []liar[[]humanhours.Store] {
 				}
 				if first[e.ID] != e.Org {
 					there, _, err := s.Event(ctx, first[e.ID], e.ID)
-					return []appended{{Event: there, Err: err}}
+					return []appended{{Event: &there, Err: err}}
 				}
 				return s.Append(ctx, entries)
 			}}
@@ -928,7 +933,7 @@ func storeLiars() []liar[[]humanhours.Store] {
 		{lie: "stores what it refuses", caughtBy: "the cap of a month", fresh: with(storesRefused)},
 		{lie: "answers a refusal with the event", caughtBy: "the cap of a month", fresh: twist(twisted{answer: func(e entry, a *appended) {
 			if a.QuotaExceeded {
-				a.Event = e.Event
+				a.Event = &e.Event
 			}
 		}})},
 		{lie: "remembers the first cap", caughtBy: "a cap that changes", fresh: with(func(s store) store {
@@ -1041,9 +1046,7 @@ func storeLiars() []liar[[]humanhours.Store] {
 				event: func(e *event) { e.Metadata = slices.Clone(kept[e.ID]) },
 			}
 		})},
-		{lie: "answers with the caller's metadata", caughtBy: "the caller's metadata is not kept", fresh: twist(twisted{answer: func(e entry, a *appended) {
-			a.Event.Metadata = e.Event.Metadata
-		}})},
+		{lie: "answers with no event", caughtBy: "metadata", fresh: twist(twisted{answer: func(_ entry, a *appended) { a.Event = nil }})},
 		{lie: "hands out its own metadata", caughtBy: "the store's metadata is not handed out", fresh: with(func(s store) store {
 			kept := make(map[string]json.RawMessage)
 			return &twisted{Store: s, event: func(e *event) {

@@ -621,7 +621,10 @@ func sharedAmendmentProofs() []proof[[]humanhours.Store] {
 				}},
 				{"the erasure in Append", func(i int) (bool, error) {
 					got := only(at(3).Append(ctx, entries[i:i+1]))
-					return erased(&got.Event), got.Err
+					if got.Err != nil {
+						return false, got.Err
+					}
+					return erased(got.Event), nil
 				}},
 				{"the erasure in Events", func(i int) (bool, error) {
 					for e, err := range at(1).Events(ctx, humanhours.EventQuery{Org: "acme", From: entries[i].Event.OccurredAt}) {
