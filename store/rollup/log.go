@@ -65,6 +65,16 @@ type table struct {
 	order   []key
 	last    *string  // first text of the block that numbers is of
 	numbers []uint32 // of those texts that were asked for, one more than it is
+	facts   [256]sums
+}
+
+// sums are those that a fact went into. Most facts are like one that came shortly before.
+type sums struct {
+	by                 [len(cubes)]uint32
+	currency, unpriced uint32
+	hour               int64
+	test               bool
+	totals             [len(cubes)]*total // nil: of no fact yet
 }
 
 func newTable() *table {
@@ -85,12 +95,44 @@ func (t *table) number(texts []string, i uint64) uint32 {
 	return n
 }
 
-// add adds what a cell says about a kind of sums.
-func (t *table) add(texts []string, c *cell, k kind) {
+// begin prepares for the cells of a block.
+func (t *table) begin(texts []string) {
 	if t.last != &texts[0] {
 		t.last, t.numbers = &texts[0], slices.Grow(t.numbers[:0], len(texts))[:len(texts)]
 		clear(t.numbers)
 	}
+}
+
+// fact adds a fact to the sums of all kinds.
+func (t *table) fact(texts []string, c *cell) {
+	t.begin(texts)
+	at := sums{currency: t.number(texts, c.currency), unpriced: t.number(texts, c.unpriced), hour: c.hour, test: c.test}
+	hash := uint32(c.hour)
+	for i, k := range cubes {
+		at.by[i] = t.number(texts, c.by[k])
+		hash = hash*31 + at.by[i]
+	}
+	there := &t.facts[hash%uint32(len(t.facts))]
+	at.totals = there.totals
+	if *there != at || at.totals[0] == nil {
+		for i, k := range cubes {
+			at.totals[i] = t.total(texts, c, k)
+		}
+		*there = at
+	}
+	for _, sum := range at.totals {
+		sum.add(c)
+	}
+}
+
+// add adds what a cell says about a kind of sums.
+func (t *table) add(texts []string, c *cell, k kind) {
+	t.begin(texts)
+	t.total(texts, c, k).add(c)
+}
+
+// total is the sum that a cell goes into.
+func (t *table) total(texts []string, c *cell, k kind) *total {
 	at := key{
 		hour: c.hour, value: t.number(texts, c.by[k]), currency: t.number(texts, c.currency), unpriced: t.number(texts, c.unpriced), kind: k, test: c.test,
 	}
@@ -100,7 +142,7 @@ func (t *table) add(texts []string, c *cell, k kind) {
 		t.totals[at] = sum
 		t.order = append(t.order, at)
 	}
-	sum.add(c)
+	return sum
 }
 
 // each calls f with the sums that are not 0, until it returns false.
@@ -127,11 +169,11 @@ func Merge(logs ...[]byte) ([]byte, error) {
 	t := newTable()
 	for _, log := range logs {
 		err := each(log, func(texts []string, c *cell) {
-			for _, k := range cubes {
-				if c.kind == fact || c.kind == k {
-					t.add(texts, c, k)
-				}
+			if c.kind == fact {
+				t.fact(texts, c)
+				return
 			}
+			t.add(texts, c, c.kind)
 		})
 		if err != nil {
 			return nil, err
