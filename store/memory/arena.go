@@ -117,7 +117,7 @@ func (r record) redact() error {
 	return nil
 }
 
-// places finds records by a text of theirs. It is a map of hashes: one that is taken by another text makes way for the next, and none is ever removed.
+// places finds records by their key. It is a map of hashes: one that is taken by another key makes way for the next, and none is ever removed.
 type places struct {
 	seed maphash.Seed
 	by   map[uint64]place
@@ -125,10 +125,10 @@ type places struct {
 
 func newPlaces() places { return places{seed: maphash.MakeSeed(), by: make(map[uint64]place)} }
 
-// find returns the place of a text, and the hash to put it under.
-func (p *places) find(a *arena, of func(record) []byte, text string) (at place, hash uint64, ok bool) {
-	for hash = maphash.String(p.seed, text); ; hash++ {
-		if at, ok = p.by[hash]; !ok || string(of(a.at(at))) == text {
+// find returns the place of a key, and the hash to put it under.
+func (p *places) find(a *arena, key string) (at place, hash uint64, ok bool) {
+	for hash = maphash.String(p.seed, key); ; hash++ {
+		if at, ok = p.by[hash]; !ok || string(a.at(at).key()) == key {
 			return at, hash, ok
 		}
 	}

@@ -46,24 +46,24 @@ func TestArena(t *testing.T) {
 	}
 }
 
-// TestPlacesShareHashes: texts are told apart where their hashes are not.
+// TestPlacesShareHashes: keys are told apart where their hashes are not.
 func TestPlacesShareHashes(t *testing.T) {
 	var a arena
 	p := newPlaces()
-	put := func(hash uint64, id string) place {
-		at := a.put(&humanhours.Entry{Event: humanhours.Event{ID: id}}, nil)
+	put := func(hash uint64, key string) place {
+		at := a.put(&humanhours.Entry{Key: key}, nil)
 		p.by[hash] = at
 		return at
 	}
-	_, hash, ok := p.find(&a, record.id, "mine")
+	_, hash, ok := p.find(&a, "mine")
 	require.False(t, ok)
 	put(hash, "another")
 	put(hash+1, "a third")
-	_, free, ok := p.find(&a, record.id, "mine")
+	_, free, ok := p.find(&a, "mine")
 	require.False(t, ok)
 	require.Equal(t, hash+2, free)
 	at := put(free, "mine")
-	found, _, ok := p.find(&a, record.id, "mine")
+	found, _, ok := p.find(&a, "mine")
 	require.True(t, ok)
 	require.Equal(t, at, found)
 }

@@ -9,14 +9,14 @@ import (
 	"github.com/humanhours/humanhours-go"
 )
 
-// index keeps the places of records sorted by (instant, id) in chunks. Events that come in order are appended; one that comes late costs a
-// binary search and a move within one chunk, however many events there are.
+// index keeps the places of records sorted by (instant, id), or by their id alone, in chunks. Events that come in order are appended, and so are ids that
+// have the time in them; one that comes late costs a binary search and a move within one chunk, however many events there are.
 type index struct {
 	arena  *arena
 	chunks [][]item // none is empty
 }
 
-// item is a record and the instant that it is sorted by, in Unix milliseconds.
+// item is a record and the instant that it is sorted by, in Unix milliseconds: the same for all where it is by their id.
 type item struct {
 	ms int64
 	at place
@@ -60,12 +60,14 @@ func (x *index) compare(i item, p position) int {
 
 // find returns where the first record at or after p stands; past the end, chunk is len(x.chunks).
 func (x *index) find(p position) (chunk, i int) {
-	chunk = sort.Search(len(x.chunks), func(c int) bool {
-		last := x.chunks[c][len(x.chunks[c])-1]
-		return x.compare(last, p) >= 0
-	})
-	if chunk == len(x.chunks) {
-		return chunk, 0
+	before := func(c int) bool { return x.compare(x.chunks[c][len(x.chunks[c])-1], p) < 0 } // all of a chunk stands before p
+	switch n := len(x.chunks); {
+	case n == 0 || before(n-1): // the common case of what comes in order
+		return n, 0
+	case n == 1 || before(n-2): // and of what comes soon after
+		chunk = n - 1
+	default:
+		chunk = sort.Search(n, func(c int) bool { return !before(c) })
 	}
 	i = sort.Search(len(x.chunks[chunk]), func(i int) bool {
 		return x.compare(x.chunks[chunk][i], p) >= 0
@@ -73,9 +75,18 @@ func (x *index) find(p position) (chunk, i int) {
 	return chunk, i
 }
 
+// at returns the record at p, if there is one.
+func (x *index) at(p position) (at place, ok bool) {
+	c, i := x.find(p)
+	if c == len(x.chunks) || x.compare(x.chunks[c][i], p) != 0 {
+		return 0, false
+	}
+	return x.chunks[c][i].at, true
+}
+
 func (x *index) insert(r item, id string) {
-	at, n := position{r.ms, id}, len(x.chunks)
-	if n == 0 || x.compare(x.chunks[n-1][len(x.chunks[n-1])-1], at) < 0 { // at the end: the common case
+	c, i := x.find(position{r.ms, id})
+	if n := len(x.chunks); c == n {
 		if n == 0 || len(x.chunks[n-1]) >= chunkSize {
 			x.chunks = append(x.chunks, append(make([]item, 0, 8), r))
 			return
@@ -83,7 +94,6 @@ func (x *index) insert(r item, id string) {
 		x.chunks[n-1] = append(x.chunks[n-1], r)
 		return
 	}
-	c, i := x.find(at)
 	chunk := slices.Insert(x.chunks[c], i, r)
 	x.chunks[c] = chunk
 	if len(chunk) > chunkSize {

@@ -147,3 +147,38 @@ func TestIndexReadsSpans(t *testing.T) {
 		require.True(t, slices.Equal(want, got), "%+v", q)
 	}
 }
+
+// An index by id alone finds what is there and nothing else, in whatever order ids came: in theirs, nearly so, or by chance.
+func TestIndexByID(t *testing.T) {
+	const n = 3000
+	for _, disorder := range []int{0, 5, n} {
+		random := rand.New(rand.NewPCG(3, uint64(disorder)))
+		x := newIndex()
+		order := make([]int, n)
+		for i := range order {
+			order[i] = i
+		}
+		for i := range order {
+			j := i + random.IntN(min(disorder, n-1-i)+1)
+			order[i], order[j] = order[j], order[i]
+		}
+		id := func(i int) string { return fmt.Sprintf("evt_%06d", 2*i) }
+		want := make(map[int]item)
+		for _, i := range order {
+			_, there := x.at(position{id: id(i)})
+			require.False(t, there)
+			want[i] = x.item(0, id(i))
+			x.add(want[i])
+		}
+		requireChunks(t, x)
+		for i := range n {
+			at, there := x.at(position{id: id(i)})
+			require.True(t, there)
+			require.Equal(t, want[i].at, at)
+			_, there = x.at(position{id: fmt.Sprintf("evt_%06d", 2*i+1)})
+			require.False(t, there)
+		}
+		_, there := x.at(position{})
+		require.False(t, there)
+	}
+}

@@ -48,7 +48,7 @@ type tenant struct {
 	org      string
 	mu       sync.Mutex
 	arena    arena
-	ids      places
+	ids      index  // by id
 	keys     places // by idempotency key: the event that it names, or named
 	months   map[humanhours.Month]int64
 	agents   map[agent]*seen
@@ -80,14 +80,13 @@ func (s *Store) tenant(org string, create bool) *tenant {
 	if t = s.tenants[org]; t == nil {
 		t = &tenant{
 			org:     org,
-			ids:     newPlaces(),
 			keys:    newPlaces(),
 			months:  make(map[humanhours.Month]int64),
 			agents:  make(map[agent]*seen),
 			amended: make(map[string][]humanhours.Amendment),
 			sums:    make(map[int64]*day),
 		}
-		t.occurred.arena, t.received.arena = &t.arena, &t.arena
+		t.ids.arena, t.occurred.arena, t.received.arena = &t.arena, &t.arena, &t.arena
 		s.tenants[org] = t
 	}
 	return t
@@ -118,14 +117,14 @@ func (t *tenant) append(entry *humanhours.Entry, result *humanhours.Appended) {
 	adds := event.Rollup()
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	there, id, ok := t.ids.find(&t.arena, record.id, event.ID)
+	there, ok := t.ids.at(position{id: event.ID})
 	if ok {
 		t.answer(there, result)
 		return
 	}
 	var key uint64
 	if entry.Key != "" {
-		if there, key, ok = t.keys.find(&t.arena, record.key, entry.Key); ok {
+		if there, key, ok = t.keys.find(&t.arena, entry.Key); ok {
 			if first := t.arena.at(there); first.holds(entry.At) {
 				result.Replayed, result.Mismatch = true, first.differs(entry.Fingerprint)
 				t.answer(there, result)
@@ -142,7 +141,7 @@ func (t *tenant) append(entry *humanhours.Entry, result *humanhours.Appended) {
 		t.months[month]++
 	}
 	at := t.arena.put(entry, stored)
-	t.ids.by[id] = at
+	t.ids.insert(item{at: at}, event.ID)
 	if entry.Key != "" {
 		t.keys.by[key] = at // Keys that have expired stay until they are used again: until when entries may come late, is not known here.
 	}
@@ -207,7 +206,7 @@ func (s *Store) Replay(ctx context.Context, q humanhours.ReplayQuery) (humanhour
 	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	at, _, ok := t.keys.find(&t.arena, record.key, q.Key)
+	at, _, ok := t.keys.find(&t.arena, q.Key)
 	if !ok || !t.arena.at(at).holds(q.At) {
 		return humanhours.Replay{}, nil
 	}
@@ -226,7 +225,7 @@ func (s *Store) Event(ctx context.Context, org, id string) (humanhours.Event, bo
 	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	at, _, ok := t.ids.find(&t.arena, record.id, id)
+	at, ok := t.ids.at(position{id: id})
 	if !ok {
 		return humanhours.Event{}, false, nil
 	}
@@ -260,7 +259,7 @@ func (s *Store) Amend(ctx context.Context, q humanhours.AmendQuery) (humanhours.
 	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	at, _, ok := t.ids.find(&t.arena, record.id, q.ID)
+	at, ok := t.ids.at(position{id: q.ID})
 	if !ok {
 		return humanhours.Amended{}, nil
 	}
