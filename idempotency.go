@@ -87,7 +87,7 @@ func storeKey(c Caller, key string) string {
 
 // fingerprint hashes the decoded request as it was sent: not its bytes, so that spaces, the order of fields and 4 or
 // 4.0 make no difference (within metadata, which is the sender's, they do), and not what was resolved, so that a changed
-// catalogue makes none either. r must be valid.
+// catalogue makes none either. r must have been validated.
 func (r *TrackRequest) fingerprint() Fingerprint {
 	b := make([]byte, 0, 512)
 	str := func(s string) { // the length first: no text can pretend to be two fields
@@ -116,7 +116,11 @@ func (r *TrackRequest) fingerprint() Fingerprint {
 	str(r.Model)
 	count(r.TokensIn)
 	count(r.TokensOut)
-	str(string(canonicalJSON(r.Metadata)))
+	metadata := r.Metadata
+	if !r.canonical {
+		metadata = canonicalJSON(metadata)
+	}
+	str(string(metadata))
 	str(r.AuditSample.InputExcerpt)
 	str(r.AuditSample.OutputExcerpt)
 	if !r.OccurredAt.IsZero() {

@@ -11,7 +11,7 @@ import (
 func (r *TrackRequest) validateMetadata() error {
 	raw := bytes.Trim(r.Metadata, " \t\r\n") // JSON knows fewer spaces than bytes.TrimSpace
 	if len(raw) == 0 || string(raw) == "null" {
-		r.Metadata = nil
+		r.Metadata, r.canonical = nil, true
 		return nil
 	}
 	if raw[0] != '{' {
@@ -21,7 +21,7 @@ func (r *TrackRequest) validateMetadata() error {
 		return invalid("metadata", "must be valid UTF-8")
 	}
 	if len(raw) <= MaxMetadataSize && orderly(raw) {
-		r.Metadata = bytes.Clone(raw)
+		r.Metadata, r.canonical = bytes.Clone(raw), true
 		return nil
 	}
 	// Depth first: it is a plain scan, and nothing deep reaches a recursive parser.
@@ -35,7 +35,7 @@ func (r *TrackRequest) validateMetadata() error {
 	if compact.Len() > MaxMetadataSize {
 		return invalid("metadata", "must be at most 16 KiB")
 	}
-	r.Metadata = compact.Bytes()
+	r.Metadata, r.canonical = compact.Bytes(), false
 	return nil
 }
 
@@ -62,13 +62,6 @@ func depth(raw []byte) int {
 // canonicalJSON returns valid JSON with the members of its objects sorted, numbers as they were written. Many
 // languages write maps in a new order every time.
 func canonicalJSON(raw json.RawMessage) []byte {
-	if len(raw) == 0 || orderly(raw) {
-		return raw
-	}
-	return sorted(raw)
-}
-
-func sorted(raw json.RawMessage) []byte {
 	dec := json.NewDecoder(bytes.NewReader(raw))
 	dec.UseNumber()
 	var v any

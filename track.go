@@ -53,6 +53,8 @@ type TrackRequest struct {
 	// IdempotencyKey names this request for IdempotencyWindow: sent again, it is answered with the same event.
 	// 1 to MaxIdempotencyKey characters, no control characters. Empty: every call creates an event.
 	IdempotencyKey string
+
+	canonical bool // Metadata is known to be as canonicalJSON makes it; set by validate
 }
 
 // Seconds returns a duration as the AgentDuration of a TrackRequest.
