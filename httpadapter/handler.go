@@ -333,6 +333,7 @@ type reply struct {
 	file             string // name for who saves the answer as a file; empty: it is none
 	truncated        bool   // X-Report-Truncated, where the body cannot say so
 	body             []byte
+	lent             *[]byte // what body is in, if it goes back to buffers
 	// stream writes the body instead, which is then too large to be held in memory. An error before it has written anything is answered as any other.
 	stream func(io.Writer) error
 }
@@ -352,6 +353,10 @@ func (a *API) serve(w http.ResponseWriter, r *http.Request, m methods) {
 	}
 	a.writeHeader(w, answer)
 	_, _ = w.Write(answer.body) // an error here means that the client is gone
+	if answer.lent != nil && cap(answer.body) <= maxBuffer {
+		*answer.lent = answer.body[:0]
+		buffers.Put(answer.lent)
+	}
 }
 
 // writeHeader writes all of an answer but its body.

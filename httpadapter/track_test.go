@@ -4,10 +4,12 @@ import (
 	"fmt"
 	"net/http"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
 	"github.com/shopspring/decimal"
+	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
 	"github.com/humanhours/humanhours-go"
@@ -186,4 +188,24 @@ func TestGoodRequestsThatLookOdd(t *testing.T) {
 			require.Len(t, s.stored("acme"), 1)
 		})
 	}
+}
+
+// TestAnswersAreNotMixed: answers are built in memory that is used again, while others are being written.
+func TestAnswersAreNotMixed(t *testing.T) {
+	s := newServer(t)
+	var all sync.WaitGroup
+	for caller := range 8 {
+		all.Go(func() {
+			for i := range 50 {
+				mine := fmt.Sprintf(`{"of":"%d-%d","text":"%s"}`, caller, i, strings.Repeat(string(rune('a'+caller)), 1<<(i%14)))
+				first := s.track(event("metadata", mine), withKey(fmt.Sprintf("k-%d-%d", caller, i)))
+				again := s.track(event("metadata", mine), withKey(fmt.Sprintf("k-%d-%d", caller, i)))
+				assert.Equal(t, http.StatusCreated, first.status)
+				assert.Equal(t, http.StatusOK, again.status)
+				assert.Contains(t, first.body, `"metadata":`+mine+`}`)
+				assert.Equal(t, first.body, again.body)
+			}
+		})
+	}
+	all.Wait()
 }
