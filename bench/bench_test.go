@@ -252,7 +252,7 @@ func TestLatencyCountsFromWhenRequestsAreDue(t *testing.T) {
 	defer server.Close()
 	c := &client{}
 	defer c.close()
-	took, late, err := c.sendAt(server.Listener.Addr().String(), requestBytes("/v1/track", "none", Documented, true), rate, n)
+	took, late, err := c.sendAt(server.Listener.Addr().String(), requestBytes("/v1/track", "none", Documented, true), rate, n, 256)
 	if errors.Is(err, errors.ErrUnsupported) {
 		t.Skip(err)
 	}

@@ -8,6 +8,8 @@ import (
 	"syscall"
 )
 
+const readsNow = true // whether readNow can
+
 // readNow reads what there is, and does not wait for more: 0 bytes if there is none.
 func readNow(c syscall.RawConn, into []byte) (n int, err error) {
 	failed := c.Read(func(fd uintptr) bool {
