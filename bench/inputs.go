@@ -1,6 +1,7 @@
 package bench
 
 import (
+	"fmt"
 	"strconv"
 	"strings"
 	"time"
@@ -115,6 +116,19 @@ type keys struct{ n int }
 func (k *keys) next() string {
 	k.n++
 	return "key-" + strconv.Itoa(k.n)
+}
+
+// many gives n keys. All are parts of one text, so that the garbage collector has nothing to do with them.
+func (k *keys) many(n int) func(i int) string {
+	const size = len("key-00000000")
+	var all strings.Builder
+	all.Grow(n * size)
+	for i := range n {
+		fmt.Fprintf(&all, "key-%08d", k.n+1+i)
+	}
+	k.n += n
+	text := all.String()
+	return func(i int) string { return text[i*size : (i+1)*size] }
 }
 
 // requestJSON is a request as encoding/json reads it, without any rule of ours.

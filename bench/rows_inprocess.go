@@ -68,10 +68,7 @@ func tracking(size int, request func() humanhours.TrackRequest) Side {
 	requests := make([]humanhours.TrackRequest, size)
 	return func(n int) (spent Spent, err error) {
 		began := time.Now()
-		names := make([]string, n)
-		for i := range names {
-			names[i] = key.next()
-		}
+		names := key.many(n)
 		spent.Inputs = time.Since(began)
 		for done := 0; done+size <= n; done += size {
 			if left -= size; left < 0 {
@@ -81,7 +78,7 @@ func tracking(size int, request func() humanhours.TrackRequest) Side {
 				}
 			}
 			if size == 1 {
-				one.IdempotencyKey = names[done]
+				one.IdempotencyKey = names(done)
 				if _, err := t.Track(ctx, humanhours.Caller{}, one); err != nil {
 					return spent, err
 				}
@@ -89,7 +86,7 @@ func tracking(size int, request func() humanhours.TrackRequest) Side {
 			}
 			began := time.Now()
 			for i := range requests {
-				requests[i], requests[i].IdempotencyKey = one, names[done+i]
+				requests[i], requests[i].IdempotencyKey = one, names(done+i)
 			}
 			spent.Inputs += time.Since(began)
 			results, err := t.TrackBatch(ctx, humanhours.Caller{}, requests)
