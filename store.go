@@ -75,8 +75,8 @@ import (
 // Methods must be safe for concurrent use. "Not found", "replayed" and "quota reached" are answers; an error means that
 // the backend broke.
 type Store interface {
-	// Append stores entries and returns one result per entry, in order. entries is never empty; it may be kept by the
-	// caller and must not be written to. For one entry the store must look, in this order, at its id (already
+	// Append stores entries and returns one result per entry, in order. entries is never empty and must not be written to, and the caller may use it
+	// for something else once Append has returned, also when that was because of its context. For one entry the store must look, in this order, at its id (already
 	// stored: return that event), its key (in use: replay), and its quota. An Appended.Err says that the outcome of that entry
 	// is unknown; the caller then retries with the same id or key.
 	Append(ctx context.Context, entries []Entry) []Appended

@@ -11,6 +11,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 	"unicode/utf8"
 
@@ -204,6 +205,8 @@ type Tracker struct {
 	hooks hooks
 
 	unpriced unpriced
+
+	single, batch sync.Pool // of *[]Entry, to lend: no store keeps any, and they are most of the memory that a request would take
 }
 
 // New returns a Tracker over a store. The store stays the caller's to close, after Shutdown.
@@ -215,7 +218,8 @@ func New(store Store, cfg Config) (*Tracker, error) {
 	if err := cfg.validate(); err != nil {
 		return nil, err
 	}
-	t := &Tracker{store: store, cfg: cfg}
+	none := func() any { return new([]Entry) }
+	t := &Tracker{store: store, cfg: cfg, single: sync.Pool{New: none}, batch: sync.Pool{New: none}}
 	t.sums, _ = store.(Reporter)
 	t.orgs.init()
 	t.hooks.init("a hook", cfg.HookQueue, cfg.Logger)
@@ -330,7 +334,8 @@ func (t *Tracker) recordBatch(ctx context.Context, c Caller, org *orgSettings, r
 func (t *Tracker) record(ctx context.Context, c Caller, org *orgSettings, rs []TrackRequest, out []BatchResult) {
 	c.Org, c.KeyID = org.ID, mend(c.KeyID)
 	now := t.now()
-	entries := make([]Entry, len(rs))
+	lent := t.lend(len(rs))
+	entries := *lent
 	var few [8]int
 	slots := few[:0] // slots[i] is the index in rs of entries[i]
 	for i := range rs {
@@ -347,13 +352,37 @@ func (t *Tracker) record(ctx context.Context, c Caller, org *orgSettings, rs []T
 		}
 		*entry = Entry{}
 	}
-	if len(slots) == 0 {
-		return
+	if len(slots) > 0 {
+		results := t.append(ctx, entries[:len(slots)])
+		for i := range results {
+			t.conclude(c, &entries[i], &results[i], &out[slots[i]])
+		}
 	}
-	results := t.append(ctx, entries[:len(slots)])
-	for i := range results {
-		t.conclude(c, &entries[i], &results[i], &out[slots[i]])
+	t.giveBack(lent, len(slots))
+}
+
+// lend returns n entries, which are zero.
+func (t *Tracker) lend(n int) *[]Entry {
+	entries := t.pool(n).Get().(*[]Entry)
+	if cap(*entries) < n {
+		*entries = make([]Entry, n)
 	}
+	*entries = (*entries)[:n]
+	return entries
+}
+
+// giveBack takes entries back, of which the first n were used.
+func (t *Tracker) giveBack(entries *[]Entry, n int) {
+	clear((*entries)[:n]) // which keeps nobody's metadata alive, either
+	t.pool(len(*entries)).Put(entries)
+}
+
+// pool is that of so many entries: one has another than those of batches, which are large.
+func (t *Tracker) pool(n int) *sync.Pool {
+	if n == 1 {
+		return &t.single
+	}
+	return &t.batch
 }
 
 // dependsOnState tells refusals that a request met only because the world has moved on since it was first sent.

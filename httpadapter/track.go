@@ -7,7 +7,6 @@ import (
 	"errors"
 	"net/http"
 	"strconv"
-	"sync"
 
 	"github.com/humanhours/humanhours-go"
 )
@@ -33,18 +32,14 @@ func (a *API) track(ctx context.Context, req request) (reply, error) {
 	if err != nil {
 		return reply{}, err
 	}
-	lent := buffers.Get().(*[]byte)
+	lent := a.buffers.Get().(*[]byte)
 	return reply{
 		status: created(result), replayed: result.Replayed, differ: result.Mismatch,
 		body: append(result.Event.AppendJSON(*lent), '\n'), lent: lent,
 	}, nil
 }
 
-// buffers are for answers to POST /v1/track, which are written and forgotten. They are a quarter of the memory that such a request takes, and as much of
-// the work of the garbage collector.
-var buffers = sync.Pool{New: func() any { return new([]byte) }}
-
-// maxBuffer is the largest that is kept. Nearly all answers have less than 2 KiB.
+// maxBuffer is the largest that goes back to API.buffers. Nearly all answers have less than 2 KiB.
 const maxBuffer = 16 << 10
 
 // created is the status of a result: 201 for a new event, 200 for a replay.

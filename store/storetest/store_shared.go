@@ -118,7 +118,15 @@ func sharedProofs() []proof[[]humanhours.Store] {
 					cancel()
 					return
 				}
-				results[i] = only(stores[i%len(stores)].Append(ctx, entries[i:i+1]))
+				mine := []humanhours.Entry{entries[i]}
+				mine[0].Event = entries[i].Event.Clone()
+				results[i] = only(stores[i%len(stores)].Append(ctx, mine))
+				if results[i].Event != nil {
+					event := results[i].Event.Clone()
+					results[i].Event = &event
+				}
+				scribble(mine[0].Event.Metadata)
+				mine[0].Event.AgentID = "another" // what it gave is the caller's again
 				answered <- struct{}{}
 			})
 			for i, got := range results {
