@@ -539,8 +539,8 @@ func (t *Tracker) conclude(c Caller, entry *Entry, a *Appended, out *BatchResult
 			t.hooks.enqueue(func() { t.cfg.OnEvent(event) })
 		}
 	}
-	out.Event = *a.Event         // and not Clone, which would copy it twice
-	if a.Event != &entry.Event { // another may have the same one, as requests of a batch with one key
+	out.Event = *a.Event
+	if a.Event != &entry.Event { // others may have the same one, as requests of a batch with one key
 		out.Event.Metadata, out.Event.LLMCalls = slices.Clone(a.Event.Metadata), slices.Clone(a.Event.LLMCalls)
 	}
 	out.Replayed, out.Mismatch = a.Replayed, a.Mismatch
