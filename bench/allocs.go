@@ -40,7 +40,10 @@ func Allocations() (a Allocs, err error) {
 			requests[i].IdempotencyKey = key.next()
 		}
 		results, failed := t.TrackBatch(ctx, humanhours.Caller{}, requests)
-		err = errors.Join(err, failed, results[0].Err)
+		err = errors.Join(err, failed)
+		for i := range results {
+			err = errors.Join(err, results[i].Err)
+		}
 	})/float64(len(requests)) - 1
 	stored := template.Event.AppendStored(nil)
 	a.Decode = testing.AllocsPerRun(2000, func() {

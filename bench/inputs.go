@@ -105,9 +105,9 @@ func scatter(n uint64) uint64 {
 	return n ^ n>>31
 }
 
-// keyed is a body with an idempotency key in it, as long as those that keys gives.
+// keyed is a body with an idempotency key in it, as long as those of keys.many.
 func keyed(body string) string {
-	return strings.TrimSuffix(body, "}") + `,"idempotency_key":"key-1234567"}`
+	return strings.TrimSuffix(body, "}") + `,"idempotency_key":"key-0001234567"}`
 }
 
 // keys gives every request another idempotency key.
@@ -120,11 +120,11 @@ func (k *keys) next() string {
 
 // many gives n keys. All are parts of one text, so that the garbage collector has nothing to do with them.
 func (k *keys) many(n int) func(i int) string {
-	const size = len("key-00000000")
+	const size = len("key-0000000000")
 	var all strings.Builder
 	all.Grow(n * size)
 	for i := range n {
-		fmt.Fprintf(&all, "key-%08d", k.n+1+i)
+		fmt.Fprintf(&all, "key-%010d", k.n+1+i)
 	}
 	k.n += n
 	text := all.String()

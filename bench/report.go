@@ -330,7 +330,8 @@ func (r *Report) head(text *strings.Builder) {
 Each path beside the raw limit of what lies under it: the same work at the layer below, in the same run. `+"`go run ./bench/cmd/report`"+` measures it again and writes this file.
 
 Both sides of a row take turns, %d rounds of about %v each; the ratio is that of a round, and its median counts. Servers are processes of their own on one processor, and the load comes from
-another, where the system has `+"`taskset`"+`. Where a server needs no processor but its own, the load never sleeps: a server would pay for waking it. At GOMAXPROCS=1 both sides have one processor, and Redis is a process beside. A row without a goal is there to be compared with the others,
+another, where the system has `+"`taskset`"+`. The load of POST /v1/track against the bare handler never sleeps, because a
+server would pay for waking it; that of the other rows does, and leaves its processor to what SQLite and Redis have done beside, so that the memory store has another rate there. At GOMAXPROCS=1 both sides have one processor, and Redis is a process beside. A row without a goal is there to be compared with the others,
 and is never marked.
 
 Events of the rows of stores are those of a population of %d orgs with %d agents, %d task types and %d models each, which meet as if by chance, the same in every run. A row has one of the orgs,

@@ -79,8 +79,8 @@ func tracking(size int, request func() humanhours.TrackRequest) Side {
 			}
 			if size == 1 {
 				one.IdempotencyKey = names(done)
-				if _, err := t.Track(ctx, humanhours.Caller{}, one); err != nil {
-					return spent, err
+				if r, err := t.Track(ctx, humanhours.Caller{}, one); err != nil || r.Replayed {
+					return spent, fmt.Errorf("an event: replayed %t, %w", r.Replayed, err)
 				}
 				continue
 			}
@@ -90,8 +90,13 @@ func tracking(size int, request func() humanhours.TrackRequest) Side {
 			}
 			spent.Inputs += time.Since(began)
 			results, err := t.TrackBatch(ctx, humanhours.Caller{}, requests)
-			if err != nil || results[0].Err != nil {
-				return spent, fmt.Errorf("batch: %w, %v", err, results[0].Err)
+			if err != nil {
+				return spent, err
+			}
+			for i := range results {
+				if r := &results[i]; r.Err != nil || r.Replayed {
+					return spent, fmt.Errorf("event %d of a batch: replayed %t, %w", i, r.Replayed, r.Err)
+				}
 			}
 		}
 		return spent, nil
