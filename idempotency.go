@@ -88,7 +88,7 @@ func storeKey(c Caller, key string) string {
 // fingerprint hashes the decoded request as it was sent: not its bytes, so that spaces, the order of fields and 4 or
 // 4.0 make no difference (within metadata, which is the sender's, they do), and not what was resolved, so that a changed
 // catalogue makes none either. r must have been validated.
-func (r *TrackRequest) fingerprint() Fingerprint {
+func (r *checked) fingerprint() Fingerprint {
 	b := make([]byte, 0, 512)
 	str := func(s string) { // the length first: no text can pretend to be two fields
 		b = binary.AppendUvarint(b, uint64(len(s)))

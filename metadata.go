@@ -8,7 +8,7 @@ import (
 	"github.com/humanhours/humanhours-go/internal/scan"
 )
 
-func (r *TrackRequest) validateMetadata() error {
+func (r *checked) validateMetadata() error {
 	raw := bytes.Trim(r.Metadata, " \t\r\n") // JSON knows fewer spaces than bytes.TrimSpace
 	if len(raw) == 0 || string(raw) == "null" {
 		r.Metadata, r.canonical = nil, true

@@ -141,8 +141,8 @@ func (e *Entry) Check() error {
 
 // Appended is what became of an Entry.
 type Appended struct {
-	// Event is what is stored now: the one that was there first, or the given one, and then it may be the entry's own. Nobody writes
-	// to it. nil if refused or failed.
+	// Event is what is stored now: the one that was there first, or the given one. It may be the entry's own, and so last as long as that, or the one of
+	// other answers: nobody writes to it. nil if refused or failed.
 	Event         *Event
 	Replayed      bool  // the key named an event already; Event is that one
 	Mismatch      bool  // Replayed, and the fingerprint differs

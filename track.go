@@ -54,8 +54,6 @@ type TrackRequest struct {
 	// IdempotencyKey names this request for IdempotencyWindow: sent again, it is answered with the same event.
 	// 1 to MaxIdempotencyKey characters, no control characters. Empty: every call creates an event.
 	IdempotencyKey string
-
-	canonical bool // Metadata is known to be as canonicalJSON makes it; set by validate
 }
 
 // Seconds returns a duration as the AgentDuration of a TrackRequest.
@@ -340,7 +338,7 @@ func (t *Tracker) record(ctx context.Context, c Caller, org *orgSettings, rs []T
 	slots := few[:0] // slots[i] is the index in rs of entries[i]
 	for i := range rs {
 		entry := &entries[len(slots)]
-		err := t.prepare(ctx, c, org, rs[i], now, entry)
+		err := t.prepare(ctx, c, org, &rs[i], now, entry)
 		if err == nil {
 			slots = append(slots, i)
 			continue
@@ -392,7 +390,8 @@ func dependsOnState(err error) bool {
 
 // prepare does everything before the store: validate, resolve and compute. entry is zero before. When prepare refuses for a reason that depends on
 // state, entry still has what Replay needs.
-func (t *Tracker) prepare(ctx context.Context, c Caller, org *orgSettings, r TrackRequest, now time.Time, entry *Entry) error {
+func (t *Tracker) prepare(ctx context.Context, c Caller, org *orgSettings, request *TrackRequest, now time.Time, entry *Entry) error {
+	r := checked{TrackRequest: *request}
 	if err := r.validate(); err != nil {
 		return err
 	}
@@ -564,9 +563,15 @@ func (t *Tracker) now() time.Time { return t.cfg.Clock().UTC().Truncate(time.Mil
 
 const ruleOutcome = "must be one of success, failure, needs_review"
 
+// checked is a request on its way.
+type checked struct {
+	TrackRequest
+	canonical bool // Metadata is known to be as canonicalJSON makes it
+}
+
 // validate checks every rule that needs no state, in the order of the fields, and normalises the values: numbers are rounded to
 // what is kept, metadata is compacted into a copy, the instant is put into UTC milliseconds.
-func (r *TrackRequest) validate() error {
+func (r *checked) validate() error {
 	if err := checkName("agent_id", r.AgentID); err != nil {
 		return err
 	}

@@ -355,8 +355,8 @@ func (a *API) serve(w http.ResponseWriter, r *http.Request, m methods) {
 		return
 	}
 	a.writeHeader(w, answer)
-	_, _ = w.Write(answer.body) // an error here means that the client is gone
-	if answer.lent != nil && cap(answer.body) <= maxBuffer {
+	_, err = w.Write(answer.body) // an error here means that the client is gone
+	if err == nil && answer.lent != nil && cap(answer.body) <= maxBuffer {
 		*answer.lent = answer.body[:0]
 		a.buffers.Put(answer.lent)
 	}
