@@ -270,6 +270,29 @@ func TestLatencyCountsFromWhenRequestsAreDue(t *testing.T) {
 	}
 }
 
+// Servers close a connection that never has a request, and one that rests for long. All are used before one is used again.
+func TestAllConnectionsAreUsed(t *testing.T) {
+	const connections = 16
+	var mu sync.Mutex
+	seen := make(map[string]bool)
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		mu.Lock()
+		seen[r.RemoteAddr] = true
+		mu.Unlock()
+		bare().ServeHTTP(w, r)
+	}))
+	defer server.Close()
+	c := &client{}
+	defer c.close()
+	_, _, err := c.sendAt(server.Listener.Addr().String(), requestBytes("/v1/track", "none", Documented, true), 1000, connections, connections)
+	if errors.Is(err, errors.ErrUnsupported) {
+		t.Skip(err)
+	}
+	if err != nil || len(seen) != connections {
+		t.Errorf("%d connections were used of %d, error %v", len(seen), connections, err)
+	}
+}
+
 // TestKills: a process that is killed shows what each pattern does of what is said of it.
 func TestKills(t *testing.T) {
 	at := redistest.Start(t).Addr()

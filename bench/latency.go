@@ -102,19 +102,24 @@ func (c *client) sendAt(address string, request []byte, rate float64, n, connect
 	c.made += n
 	request = slices.Clone(request)
 	took, late = make([]time.Duration, n), make([]time.Duration, n)
-	free, busy := lines, make([]*line, 0, connections)
+	// All are used once before one is used again: servers close a connection that never has a request, and one that rests for long.
+	free, busy := make([]*line, 0, connections), make([]*line, 0, connections)
 	runtime.GC()
 	defer debug.SetGCPercent(debug.SetGCPercent(-1))
 	begin := time.Now()
 	due := func(i int) time.Duration { return time.Duration(float64(i) / rate * float64(time.Second)) }
 	for sent, answered := 0, 0; answered < n; {
-		for sent < n && len(free) > 0 {
+		for sent < n && len(lines)+len(free) > 0 {
 			at := due(sent)
 			if late[sent] = time.Since(begin) - at; late[sent] < 0 {
 				break
 			}
-			l := free[len(free)-1]
-			free, busy = free[:len(free)-1], append(busy, l)
+			from := &lines
+			if len(lines) == 0 {
+				from = &free
+			}
+			l := (*from)[len(*from)-1]
+			*from, busy = (*from)[:len(*from)-1], append(busy, l)
 			l.number = sent
 			digits := strconv.AppendInt(l.scratch[:0], int64(first+sent), 10)
 			copy(request[mark+len(keyMark)-len(digits):], digits)
