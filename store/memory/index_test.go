@@ -148,37 +148,39 @@ func TestIndexReadsSpans(t *testing.T) {
 	}
 }
 
-// An index by id alone finds what is there and nothing else, in whatever order ids came: in theirs, nearly so, or by chance.
+// An index by id finds what is there and nothing else, whatever ids look like and in whatever order they came: in theirs, nearly so, or by chance.
 func TestIndexByID(t *testing.T) {
-	const n = 3000
-	for _, disorder := range []int{0, 5, n} {
-		random := rand.New(rand.NewPCG(3, uint64(disorder)))
-		x := newIndex()
-		order := make([]int, n)
-		for i := range order {
-			order[i] = i
-		}
-		for i := range order {
-			j := i + random.IntN(min(disorder, n-1-i)+1)
-			order[i], order[j] = order[j], order[i]
-		}
-		id := func(i int) string { return fmt.Sprintf("evt_%06d", 2*i) }
-		want := make(map[int]item)
-		for _, i := range order {
-			_, there := x.at(position{id: id(i)})
+	const n = 2000
+	for _, layout := range []string{"evt_%026d", "evt_%d", "%d", "\xff\x80\x00%05d", "%x\x00", "evt_01KRJ6G0Y3%016d"} {
+		id := func(i int) string { return fmt.Sprintf(layout, i) }
+		for _, disorder := range []int{0, 5, n} {
+			random := rand.New(rand.NewPCG(3, uint64(disorder)))
+			x := newIndex()
+			order := make([]int, n)
+			for i := range order {
+				order[i] = i
+			}
+			for i := range order {
+				j := i + random.IntN(min(disorder, n-1-i)+1)
+				order[i], order[j] = order[j], order[i]
+			}
+			want := make(map[int]item)
+			for _, i := range order {
+				_, there := x.at(byID(id(2 * i)))
+				require.False(t, there)
+				want[i] = x.item(byID(id(2*i)).ms, id(2*i))
+				x.add(want[i])
+			}
+			requireChunks(t, x)
+			for i := range n {
+				at, there := x.at(byID(id(2 * i)))
+				require.True(t, there)
+				require.Equal(t, want[i].at, at)
+				_, there = x.at(byID(id(2*i + 1)))
+				require.False(t, there)
+			}
+			_, there := x.at(byID(""))
 			require.False(t, there)
-			want[i] = x.item(0, id(i))
-			x.add(want[i])
 		}
-		requireChunks(t, x)
-		for i := range n {
-			at, there := x.at(position{id: id(i)})
-			require.True(t, there)
-			require.Equal(t, want[i].at, at)
-			_, there = x.at(position{id: fmt.Sprintf("evt_%06d", 2*i+1)})
-			require.False(t, there)
-		}
-		_, there := x.at(position{})
-		require.False(t, there)
 	}
 }

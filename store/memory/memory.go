@@ -117,7 +117,8 @@ func (t *tenant) append(entry *humanhours.Entry, result *humanhours.Appended) {
 	adds := event.Rollup()
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	there, ok := t.ids.at(position{id: event.ID})
+	stands := byID(event.ID)
+	there, ok := t.ids.at(stands)
 	if ok {
 		t.answer(there, result)
 		return
@@ -141,7 +142,7 @@ func (t *tenant) append(entry *humanhours.Entry, result *humanhours.Appended) {
 		t.months[month]++
 	}
 	at := t.arena.put(entry, stored)
-	t.ids.insert(item{at: at}, event.ID)
+	t.ids.insert(item{stands.ms, at}, event.ID)
 	if entry.Key != "" {
 		t.keys.by[key] = at // Keys that have expired stay until they are used again: until when entries may come late, is not known here.
 	}
@@ -225,7 +226,7 @@ func (s *Store) Event(ctx context.Context, org, id string) (humanhours.Event, bo
 	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	at, ok := t.ids.at(position{id: id})
+	at, ok := t.ids.at(byID(id))
 	if !ok {
 		return humanhours.Event{}, false, nil
 	}
@@ -259,7 +260,7 @@ func (s *Store) Amend(ctx context.Context, q humanhours.AmendQuery) (humanhours.
 	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	at, ok := t.ids.at(position{id: q.ID})
+	at, ok := t.ids.at(byID(q.ID))
 	if !ok {
 		return humanhours.Amended{}, nil
 	}
