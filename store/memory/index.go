@@ -17,10 +17,10 @@ type index struct {
 	chunks [][]item // none is empty
 }
 
-// item is a record and the instant that it is sorted by, in Unix milliseconds; where that is its id, what byID says.
+// item is a record and the number that it is sorted by: an instant of it in Unix milliseconds, or what byID makes of its id.
 type item struct {
-	ms int64
-	at place
+	rank int64
+	at   place
 }
 
 // chunkSize is where a full chunk is cut in two.
@@ -28,34 +28,34 @@ const chunkSize = 512
 
 // position is a place in the order: before, at or after a record.
 type position struct {
-	ms int64
-	id string
+	rank int64
+	id   string
 }
 
 func (p position) compare(o position) int {
 	switch {
-	case p.ms < o.ms:
+	case p.rank < o.rank:
 		return -1
-	case p.ms > o.ms:
+	case p.rank > o.rank:
 		return 1
 	}
 	return strings.Compare(p.id, o.id)
 }
 
-// byID is where an id stands in an index by id: its first eight bytes are the number, so that records are seldom looked at. Ids of a Tracker have the time
+// byID is where an id stands in an index by id: its first eight bytes are the number, so that fewer records are looked at. Ids of a Tracker have the time
 // there, behind what all of them begin with.
 func byID(id string) position {
 	var first [8]byte
 	copy(first[:], strings.TrimPrefix(id, "evt_"))
-	return position{ms: int64(binary.BigEndian.Uint64(first[:])), id: id}
+	return position{rank: int64(binary.BigEndian.Uint64(first[:])), id: id}
 }
 
-// compare says where an item stands from a position. Only of those at its instant the id is looked at.
+// compare says where an item stands from a position. Only of those with its number the id is looked at.
 func (x *index) compare(i item, p position) int {
 	switch {
-	case i.ms < p.ms:
+	case i.rank < p.rank:
 		return -1
-	case i.ms > p.ms:
+	case i.rank > p.rank:
 		return 1
 	}
 	switch id := x.arena.at(i.at).id(); {
@@ -94,7 +94,7 @@ func (x *index) at(p position) (at place, ok bool) {
 }
 
 func (x *index) insert(r item, id string) {
-	c, i := x.find(position{r.ms, id})
+	c, i := x.find(position{r.rank, id})
 	if n := len(x.chunks); c == n {
 		if n == 0 || len(x.chunks[n-1]) >= chunkSize {
 			x.chunks = append(x.chunks, append(make([]item, 0, 8), r))
@@ -119,15 +119,15 @@ type span struct {
 }
 
 func newSpan(q humanhours.EventQuery) span {
-	s := span{first: position{ms: math.MinInt64}, last: position{ms: math.MaxInt64}, down: q.Descending}
+	s := span{first: position{rank: math.MinInt64}, last: position{rank: math.MaxInt64}, down: q.Descending}
 	if !q.From.IsZero() {
-		s.first = position{ms: ceilMilli(q.From.UnixMilli(), q.From.Nanosecond())}
+		s.first = position{rank: ceilMilli(q.From.UnixMilli(), q.From.Nanosecond())}
 	}
 	if !q.To.IsZero() {
-		s.last = position{ms: ceilMilli(q.To.UnixMilli(), q.To.Nanosecond())}
+		s.last = position{rank: ceilMilli(q.To.UnixMilli(), q.To.Nanosecond())}
 	}
 	if !q.After.IsZero() {
-		s = s.after(position{ms: q.After.At.UnixMilli(), id: q.After.ID})
+		s = s.after(position{rank: q.After.At.UnixMilli(), id: q.After.ID})
 	}
 	return s
 }
@@ -148,7 +148,7 @@ func (s span) after(p position) span {
 		}
 		return s
 	}
-	next := position{ms: p.ms, id: p.id + "\x00"} // the least position greater than p
+	next := position{rank: p.rank, id: p.id + "\x00"} // the least position greater than p
 	if next.compare(s.first) > 0 {
 		s.first = next
 	}

@@ -21,7 +21,7 @@ func (x *index) item(ms int64, id string) item {
 
 func (x *index) id(i item) string { return string(x.arena.at(i.at).id()) }
 
-func (x *index) position(i item) position { return position{ms: i.ms, id: x.id(i)} }
+func (x *index) position(i item) position { return position{rank: i.rank, id: x.id(i)} }
 
 func (x *index) add(i item) { x.insert(i, x.id(i)) }
 
@@ -120,14 +120,14 @@ func TestIndexReadsSpans(t *testing.T) {
 		if random.IntN(2) == 0 {
 			q.After = humanhours.Cursor{At: instant().Truncate(time.Millisecond), ID: x.id(all[random.IntN(n)])}
 			if random.IntN(2) == 0 { // a position that a record has
-				q.After.At = time.UnixMilli(all[random.IntN(n)].ms)
+				q.After.At = time.UnixMilli(all[random.IntN(n)].rank)
 			}
 		}
 		limit := 1 + random.IntN(n)
 		var want []item
 		for _, r := range all {
-			at, p := time.UnixMilli(r.ms), x.position(r)
-			after := p.compare(position{ms: q.After.At.UnixMilli(), id: q.After.ID})
+			at, p := time.UnixMilli(r.rank), x.position(r)
+			after := p.compare(position{rank: q.After.At.UnixMilli(), id: q.After.ID})
 			if q.Descending {
 				after = -after
 			}
@@ -168,7 +168,7 @@ func TestIndexByID(t *testing.T) {
 			for _, i := range order {
 				_, there := x.at(byID(id(2 * i)))
 				require.False(t, there)
-				want[i] = x.item(byID(id(2*i)).ms, id(2*i))
+				want[i] = x.item(byID(id(2*i)).rank, id(2*i))
 				x.add(want[i])
 			}
 			requireChunks(t, x)

@@ -142,7 +142,7 @@ func (t *tenant) append(entry *humanhours.Entry, result *humanhours.Appended) {
 		t.months[month]++
 	}
 	at := t.arena.put(entry, stored)
-	t.ids.insert(item{stands.ms, at}, event.ID)
+	t.ids.insert(item{stands.rank, at}, event.ID)
 	if entry.Key != "" {
 		t.keys.by[key] = at // Keys that have expired stay until they are used again: until when entries may come late, is not known here.
 	}
@@ -355,7 +355,7 @@ func (s *Store) Events(ctx context.Context, q humanhours.EventQuery) iter.Seq2[h
 			if !more {
 				return
 			}
-			r = r.after(position{ms: items[len(items)-1].ms, id: last})
+			r = r.after(position{rank: items[len(items)-1].rank, id: last})
 		}
 	}
 }
