@@ -355,7 +355,7 @@ func (a *API) serve(w http.ResponseWriter, r *http.Request, m methods) {
 		return
 	}
 	a.writeHeader(w, answer)
-	_, err = w.Write(answer.body) // an error here means that the client is gone
+	_, err = w.Write(answer.body) // an error here means that the client is gone; who writes for it may still be at the body
 	if err == nil && answer.lent != nil && cap(answer.body) <= maxBuffer {
 		*answer.lent = answer.body[:0]
 		a.buffers.Put(answer.lent)
