@@ -288,6 +288,8 @@ func TestAllConnectionsAreUsed(t *testing.T) {
 	if errors.Is(err, errors.ErrUnsupported) {
 		t.Skip(err)
 	}
+	mu.Lock()
+	defer mu.Unlock()
 	if err != nil || len(seen) != connections {
 		t.Errorf("%d connections were used of %d, error %v", len(seen), connections, err)
 	}
