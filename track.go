@@ -232,14 +232,12 @@ func (t *Tracker) Shutdown(ctx context.Context) error { return t.hooks.drain(ctx
 //
 // An error is always an *Error. With CodeUnavailable the event may or may not have been stored: call again with the
 // same IdempotencyKey.
-func (t *Tracker) Track(ctx context.Context, c Caller, r TrackRequest) (Result, error) {
+func (t *Tracker) Track(ctx context.Context, c Caller, r TrackRequest) (result Result, err error) {
 	org, err := t.admit(ctx, c, ScopeTrackWrite)
-	if err != nil {
-		return Result{}, err
+	if err == nil {
+		err = t.record(ctx, c, org, &r, &result)
 	}
-	var out [1]BatchResult
-	t.record(ctx, c, org, []TrackRequest{r}, out[:])
-	return out[0].Result, out[0].Err
+	return result, err
 }
 
 // TrackBatch records up to MaxBatch finished tasks at once: Admit, then RecordBatch. It takes one token of the rate limit; the
@@ -297,14 +295,27 @@ func limiterKey(org, keyID string) string {
 }
 
 // Record is Track without Admit.
-func (t *Tracker) Record(ctx context.Context, c Caller, r TrackRequest) (Result, error) {
+func (t *Tracker) Record(ctx context.Context, c Caller, r TrackRequest) (result Result, err error) {
 	org, err := t.org(ctx, c)
-	if err != nil {
-		return Result{}, err
+	if err == nil {
+		err = t.record(ctx, c, org, &r, &result)
 	}
-	var out [1]BatchResult
-	t.record(ctx, c, org, []TrackRequest{r}, out[:])
-	return out[0].Result, out[0].Err
+	return result, err
+}
+
+// record writes what becomes of a request to result, which is zero.
+func (t *Tracker) record(ctx context.Context, c Caller, org *orgSettings, r *TrackRequest, result *Result) error {
+	c.Org, c.KeyID = org.ID, mend(c.KeyID)
+	entries := t.lend(1)
+	entry := &(*entries)[0]
+	err := t.prepare(ctx, c, org, r, t.now(), entry)
+	if err != nil {
+		err = t.refuse(ctx, c, entry, err, result)
+	} else {
+		err = t.conclude(c, entry, &t.append(ctx, *entries)[0], result)
+	}
+	t.giveBack(entries, 1)
+	return err
 }
 
 // RecordBatch is TrackBatch without Admit. It returns one result per request, in order; one that is bad, refused or a
@@ -323,40 +334,29 @@ func (t *Tracker) recordBatch(ctx context.Context, c Caller, org *orgSettings, r
 		e.Hint = "Split the batch."
 		return nil, e
 	}
-	out := make([]BatchResult, len(rs))
-	t.record(ctx, c, org, rs, out)
-	return out, nil
-}
-
-// record writes what becomes of each request to out, which is as long.
-func (t *Tracker) record(ctx context.Context, c Caller, org *orgSettings, rs []TrackRequest, out []BatchResult) {
 	c.Org, c.KeyID = org.ID, mend(c.KeyID)
 	now := t.now()
 	lent := t.lend(len(rs))
 	entries := *lent
-	var few [8]int
-	slots := few[:0] // slots[i] is the index in rs of entries[i]
+	out := make([]BatchResult, len(rs))
+	slots := make([]int, 0, len(rs)) // slots[i] is the index in rs of entries[i]
 	for i := range rs {
 		entry := &entries[len(slots)]
-		err := t.prepare(ctx, c, org, &rs[i], now, entry)
-		if err == nil {
-			slots = append(slots, i)
+		if err := t.prepare(ctx, c, org, &rs[i], now, entry); err != nil {
+			out[i].Err = t.refuse(ctx, c, entry, err, &out[i].Result)
+			*entry = Entry{}
 			continue
 		}
-		if dependsOnState(err) && entry.Key != "" {
-			t.replayOr(ctx, c, entry, err, &out[i])
-		} else {
-			out[i].Err = err
-		}
-		*entry = Entry{}
+		slots = append(slots, i)
 	}
 	if len(slots) > 0 {
 		results := t.append(ctx, entries[:len(slots)])
-		for i := range results {
-			t.conclude(c, &entries[i], &results[i], &out[slots[i]])
+		for i, slot := range slots {
+			out[slot].Err = t.conclude(c, &entries[i], &results[i], &out[slot].Result)
 		}
 	}
 	t.giveBack(lent, len(slots))
+	return out, nil
 }
 
 // lend returns n entries, which are zero.
@@ -381,11 +381,6 @@ func (t *Tracker) pool(n int) *sync.Pool {
 		return &t.single
 	}
 	return &t.batch
-}
-
-// dependsOnState tells refusals that a request met only because the world has moved on since it was first sent.
-func dependsOnState(err error) bool {
-	return errors.Is(err, CodeUnknownTaskType) || errors.Is(err, CodeOccurredAtOutOfRange)
 }
 
 // prepare does everything before the store: validate, resolve and compute. entry is zero before. When prepare refuses for a reason that depends on
@@ -453,18 +448,24 @@ func unknownTaskType(org *Org, key string) error {
 	return e
 }
 
-// replayOr answers a retry whose request would be refused today with the event that its key names, and any other request
-// with the refusal.
-func (t *Tracker) replayOr(ctx context.Context, c Caller, entry *Entry, refusal error, out *BatchResult) {
+// dependsOnState tells refusals that a request met only because the world has moved on since it was first sent.
+func dependsOnState(err error) bool {
+	return errors.Is(err, CodeUnknownTaskType) || errors.Is(err, CodeOccurredAtOutOfRange)
+}
+
+// refuse answers a retry whose request would be refused today with the event that its key names, and any other request with the refusal.
+func (t *Tracker) refuse(ctx context.Context, c Caller, entry *Entry, refusal error, result *Result) error {
+	if !dependsOnState(refusal) || entry.Key == "" {
+		return refusal
+	}
 	found, err := t.store.Replay(ctx, ReplayQuery{Org: c.Org, Key: entry.Key, Fingerprint: entry.Fingerprint, At: entry.At})
 	switch {
 	case err != nil:
-		out.Err = unavailable("the store", err)
+		return unavailable("the store", err)
 	case !found.Found:
-		out.Err = refusal
-	default:
-		t.conclude(c, entry, &Appended{Event: &found.Event, Replayed: true, Mismatch: found.Mismatch}, out)
+		return refusal
 	}
+	return t.conclude(c, entry, &Appended{Event: &found.Event, Replayed: true, Mismatch: found.Mismatch}, result)
 }
 
 // append hands entries to the store, and those that failed a second time: the connection may have been lost after they were
@@ -502,20 +503,18 @@ func (t *Tracker) appendOnce(ctx context.Context, entries []Entry) []Appended {
 	return results[:len(entries)]
 }
 
-// conclude turns the store's answer into the caller's, which is out, and tells the hooks.
-func (t *Tracker) conclude(c Caller, entry *Entry, a *Appended, out *BatchResult) {
+// conclude turns the store's answer into the caller's, and tells the hooks.
+func (t *Tracker) conclude(c Caller, entry *Entry, a *Appended, result *Result) error {
 	switch {
 	case a.Err != nil:
-		out.Err = unavailable("the store", a.Err)
-		return
+		return unavailable("the store", a.Err)
 	case a.QuotaExceeded:
-		out.Err = &Error{
+		return &Error{
 			Code:       CodeQuotaExceeded,
 			Message:    "the plan's " + string(appendGrouped(nil, entry.Cap)) + " events of this month are used up",
 			Hint:       "The next month starts at " + MonthOf(entry.At).Next().Start().Format(time.RFC3339) + "; or upgrade the plan.",
 			RetryAfter: MonthOf(entry.At).Next().Start().Sub(entry.At),
 		}
-		return
 	}
 	if a.Mismatch {
 		if t.cfg.OnMismatch != nil {
@@ -523,12 +522,11 @@ func (t *Tracker) conclude(c Caller, entry *Entry, a *Appended, out *BatchResult
 			t.hooks.enqueue(func() { t.cfg.OnMismatch(m) })
 		}
 		if t.cfg.Mismatch == MismatchRefuse {
-			out.Err = &Error{
+			return &Error{
 				Code: CodeIdempotencyKeyReused, Field: "idempotency_key",
 				Message: "the idempotency key was used for a different request within the last 24 hours",
 				Hint:    "Use a new key for each task, and the same key only to retry the same request.",
 			}
-			return
 		}
 	}
 	if !a.Replayed {
@@ -538,11 +536,12 @@ func (t *Tracker) conclude(c Caller, entry *Entry, a *Appended, out *BatchResult
 			t.hooks.enqueue(func() { t.cfg.OnEvent(event) })
 		}
 	}
-	out.Event = *a.Event
+	result.Event = *a.Event
 	if a.Event != &entry.Event { // others may have the same one, as requests of a batch with one key
-		out.Event.Metadata, out.Event.LLMCalls = slices.Clone(a.Event.Metadata), slices.Clone(a.Event.LLMCalls)
+		result.Event.Metadata, result.Event.LLMCalls = slices.Clone(a.Event.Metadata), slices.Clone(a.Event.LLMCalls)
 	}
-	out.Replayed, out.Mismatch = a.Replayed, a.Mismatch
+	result.Replayed, result.Mismatch = a.Replayed, a.Mismatch
+	return nil
 }
 
 // unread is the error of a backend that did not answer to who only reads.
