@@ -11,8 +11,8 @@ import (
 
 // day has the sums of the events that occurred on a day, UTC.
 type day struct {
-	logs   [][]byte       // none is ever written to
-	recent rollup.Builder // what came since
+	logs   [][]byte      // none is ever written to
+	recent rollup.Recent // what came since
 }
 
 // compactAt is how large what came since is when it is made a log.
@@ -57,7 +57,7 @@ func (d *day) compact() {
 		return
 	}
 	log := d.recent.Append(nil)
-	d.recent = rollup.Builder{}
+	d.recent = rollup.Recent{}
 	if n := len(d.logs); n > 0 && len(d.logs[n-1]) < small {
 		if one, err := rollup.Compact(d.logs[n-1], log); err == nil { // no error can be: nobody else writes these
 			d.logs = append(slices.Clone(d.logs[:n-1]), one)

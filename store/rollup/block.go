@@ -60,31 +60,45 @@ const lengthBytes = 4
 // Builder makes a block. The zero Builder is empty.
 type Builder struct {
 	texts  []byte
-	places []place           // of the texts, as long as they are few
-	index  map[string]uint64 // then this
-	count  uint64            // of texts
+	places []place          // of the texts, as long as they are few
+	index  map[string]place // then this
+	count  uint32           // of texts
+	last   [roles]place     // of the text that was last in a role: it often comes again
 	cells  []byte
 }
 
-// place is where a text stands.
-type place struct{ from, to uint32 }
+// place is where a text stands, and its number in the block.
+type place struct{ from, to, number uint32 }
 
 // few is how many texts are looked through one by one. A group of one event has five.
 const few = 12
 
+// The roles of texts are the kinds of what sums are apart by, and these.
+const (
+	currencyRole = 0
+	unpricedRole = int(byOutcome) + 1
+	roles        = unpricedRole + 1
+)
+
 // text returns the number of a text in the block. Zero is the empty one.
-func (b *Builder) text(s string) uint64 {
+func (b *Builder) text(role int, s string) uint64 {
 	if s == "" {
 		return 0
 	}
-	if b.index != nil {
-		if n, ok := b.index[s]; ok {
-			return n
-		}
+	if p := b.last[role]; string(b.texts[p.from:p.to]) != s {
+		b.last[role] = b.place(s)
 	}
-	for i, p := range b.places {
+	return uint64(b.last[role].number)
+}
+
+// place finds a text, or adds it.
+func (b *Builder) place(s string) place {
+	if p, ok := b.index[s]; ok {
+		return p
+	}
+	for _, p := range b.places {
 		if string(b.texts[p.from:p.to]) == s {
-			return uint64(i + 1)
+			return p
 		}
 	}
 	if b.texts == nil {
@@ -92,63 +106,106 @@ func (b *Builder) text(s string) uint64 {
 	}
 	b.texts = append(binary.AppendUvarint(b.texts, uint64(len(s))), s...)
 	b.count++
+	p := place{uint32(len(b.texts) - len(s)), uint32(len(b.texts)), b.count}
 	if b.index == nil && len(b.places) < few {
-		b.places = append(b.places, place{uint32(len(b.texts) - len(s)), uint32(len(b.texts))})
-		return b.count
+		b.places = append(b.places, p)
+		return p
 	}
 	if b.index == nil {
-		b.index = make(map[string]uint64, 4*few)
-		for i, p := range b.places {
-			b.index[string(b.texts[p.from:p.to])] = uint64(i + 1)
+		b.index = make(map[string]place, 4*few)
+		for _, p := range b.places {
+			b.index[string(b.texts[p.from:p.to])] = p
 		}
 		b.places = nil
 	}
-	b.index[strings.Clone(s)] = b.count // or the map would keep alive what it was cut from
-	return b.count
+	b.index[strings.Clone(s)] = p // or the map would keep alive what it was cut from
+	return p
 }
 
 // Add adds what an event adds.
 func (b *Builder) Add(r *humanhours.Rollup) {
-	b.cell(fact, r, r.Agent, r.TaskType, r.Model, string(r.Outcome))
+	c := b.fact(r)
+	b.write(&c)
 }
 
-// cell appends a cell that is apart by some texts.
-func (b *Builder) cell(k kind, r *humanhours.Rollup, by ...string) {
-	first := byte(k)
-	if r.Test {
-		first |= testFlag
+// fact is the cell of what an event adds.
+func (b *Builder) fact(r *humanhours.Rollup) cell {
+	c := b.cell(fact, r)
+	for i, text := range [...]string{r.Agent, r.TaskType, r.Model, string(r.Outcome)} {
+		c.by[cubes[i]] = b.text(int(cubes[i]), text)
 	}
-	plain := r.Events == 1 && r.Voided == 0 && r.Failures&^1 == 0 && r.Unpriced&^1 == 0
-	if plain {
-		first |= byte(r.Failures)*failureFlag | byte(r.Unpriced)*unpricedFlag
-	} else {
-		first |= countsFlag
+	return c
+}
+
+// sum is the cell of a sum that is apart by one dimension.
+func (b *Builder) sum(k kind, r *humanhours.Rollup, by string) cell {
+	c := b.cell(k, r)
+	c.by[k] = b.text(int(k), by)
+	return c
+}
+
+// cell is one but for what it is apart by.
+func (b *Builder) cell(k kind, r *humanhours.Rollup) cell {
+	c := cell{
+		kind: k, test: r.Test, hour: r.Hour, currency: b.text(currencyRole, r.Currency), unpriced: b.text(unpricedRole, r.UnpricedModel),
+		events: r.Events, voided: r.Voided, failed: r.Failures, nocost: r.Unpriced,
 	}
-	list, narrow := nanos(r)
-	if !narrow {
-		first |= wideFlag
+	for i, sum := range sumsOf(r) {
+		var narrow bool
+		if c.nanos[i], narrow = sum.Nano(); !narrow {
+			c.wide = new([4]decimal.Decimal)
+			break
+		}
 	}
+	if c.wide != nil {
+		for i, sum := range sumsOf(r) {
+			c.wide[i] = sum.Decimal()
+		}
+	}
+	return c
+}
+
+// plain reports whether a cell is of one event that counts.
+func (c *cell) plain() bool {
+	return c.events == 1 && c.voided == 0 && c.failed&^1 == 0 && c.nocost&^1 == 0
+}
+
+// write appends a cell.
+func (b *Builder) write(c *cell) {
 	if b.cells == nil {
 		b.cells = make([]byte, 0, 48)
 	}
-	cells := binary.AppendVarint(append(b.cells, first), r.Hour)
-	for _, s := range by {
-		cells = binary.AppendUvarint(cells, b.text(s))
+	first := byte(c.kind)
+	if c.test {
+		first |= testFlag
 	}
-	cells = binary.AppendUvarint(cells, b.text(r.Currency))
-	cells = binary.AppendUvarint(cells, b.text(r.UnpricedModel))
-	if !plain {
-		for _, n := range [...]int64{r.Events, r.Voided, r.Failures, r.Unpriced} {
+	if c.plain() {
+		first |= byte(c.failed)*failureFlag | byte(c.nocost)*unpricedFlag
+	} else {
+		first |= countsFlag
+	}
+	if c.wide != nil {
+		first |= wideFlag
+	}
+	cells := binary.AppendVarint(append(b.cells, first), c.hour)
+	for _, k := range cubes {
+		if c.kind == fact || c.kind == k {
+			cells = binary.AppendUvarint(cells, c.by[k])
+		}
+	}
+	cells = binary.AppendUvarint(binary.AppendUvarint(cells, c.currency), c.unpriced)
+	if !c.plain() {
+		for _, n := range [...]int64{c.events, c.voided, c.failed, c.nocost} {
 			cells = binary.AppendVarint(cells, n)
 		}
 	}
-	if narrow {
-		for _, n := range list {
+	if c.wide == nil {
+		for _, n := range c.nanos {
 			cells = binary.AppendVarint(cells, n)
 		}
 	} else {
-		for _, sum := range sumsOf(r) {
-			text := humanhours.AppendDecimal(nil, sum.Decimal())
+		for _, d := range c.wide {
+			text := humanhours.AppendDecimal(nil, d)
 			cells = append(binary.AppendUvarint(cells, uint64(len(text))), text...)
 		}
 	}
@@ -157,16 +214,6 @@ func (b *Builder) cell(k kind, r *humanhours.Rollup, by ...string) {
 
 func sumsOf(r *humanhours.Rollup) [4]*humanhours.Sum {
 	return [4]*humanhours.Sum{&r.HoursSaved, &r.CostSaved, &r.AgentCost, &r.NetSaved}
-}
-
-// nanos are the sums as whole numbers of 1e-9, if they are.
-func nanos(r *humanhours.Rollup) (list [4]int64, ok bool) {
-	for i, sum := range sumsOf(r) {
-		if list[i], ok = sum.Nano(); !ok {
-			return list, false
-		}
-	}
-	return list, true
 }
 
 // Len is about how many bytes the block has.
@@ -184,7 +231,7 @@ func (b *Builder) Append(dst []byte) []byte {
 	if dst == nil {
 		dst = make([]byte, 0, lengthBytes+binary.MaxVarintLen32+len(b.texts)+len(b.cells))
 	}
-	dst = binary.AppendUvarint(append(dst, 0, 0, 0, 0), b.count)
+	dst = binary.AppendUvarint(append(dst, 0, 0, 0, 0), uint64(b.count))
 	dst = append(append(dst, b.texts...), b.cells...)
 	binary.BigEndian.PutUint32(dst[start:], uint32(len(dst)-start-lengthBytes))
 	return dst
@@ -203,7 +250,7 @@ var errDamaged = errors.New("rollup: the sums are damaged; Rebuild makes them an
 // Damaged reports whether an error is about a log that is not one.
 func Damaged(err error) bool { return errors.Is(err, errDamaged) }
 
-// cell is one as it is read: the numbers of its texts in the block.
+// cell is one as it is read and written: its texts are their numbers in the block.
 type cell struct {
 	kind                           kind
 	test                           bool

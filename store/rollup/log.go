@@ -28,18 +28,8 @@ type total struct {
 
 func (t *total) add(c *cell) {
 	t.events, t.voided, t.failed, t.nocost = t.events+c.events, t.voided+c.voided, t.failed+c.failed, t.nocost+c.nocost
-	if t.wide == nil && c.wide == nil {
-		fits := true
-		for i, n := range c.nanos {
-			sum := t.nanos[i] + n
-			fits = fits && (n >= 0) == (sum >= t.nanos[i])
-		}
-		if fits {
-			for i, n := range c.nanos {
-				t.nanos[i] += n
-			}
-			return
-		}
+	if t.wide == nil && c.wide == nil && addNanos(&t.nanos, &c.nanos) {
+		return
 	}
 	if t.wide == nil {
 		t.wide = new([4]humanhours.Sum)
@@ -55,6 +45,19 @@ func (t *total) add(c *cell) {
 			t.wide[i].AddNano(c.nanos[i])
 		}
 	}
+}
+
+// addNanos adds to sums, unless one of them grows out of its type.
+func addNanos(sums, add *[4]int64) bool {
+	for i, n := range add {
+		if (n >= 0) != (sums[i]+n >= sums[i]) {
+			return false
+		}
+	}
+	for i, n := range add {
+		sums[i] += n
+	}
+	return true
 }
 
 // table adds up cells, and gives each of their texts one number.
@@ -181,7 +184,8 @@ func Merge(logs ...[]byte) ([]byte, error) {
 	}
 	var merged Builder
 	t.each(func(k kind, value string, r *humanhours.Rollup) bool {
-		merged.cell(k, r, value)
+		c := merged.sum(k, r, value)
+		merged.write(&c)
 		return true
 	})
 	return merged.Append(nil), nil
@@ -196,7 +200,8 @@ func Join(logs ...[]byte) ([]byte, error) {
 			if c.kind == fact {
 				joined.Add(&r)
 			} else {
-				joined.cell(c.kind, &r, texts[c.by[c.kind]])
+				sum := joined.sum(c.kind, &r, texts[c.by[c.kind]])
+				joined.write(&sum)
 			}
 		})
 		if err != nil {
