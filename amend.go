@@ -204,6 +204,7 @@ func (t *Tracker) reprice(ctx context.Context) decideFunc {
 			return "", "", "", errUnchanged
 		}
 		now = now.Clone()
+		now.Cost = RunCost{}
 		t.resolveCost(ctx, &now, decimal.NullDecimal{})
 		switch {
 		case now.Cost.Unpriced == UnpricedUnavailable: // nothing is known of its price, so there is nothing to say about it

@@ -213,6 +213,9 @@ func keep(d decimal.Decimal, limit int64, places int32) (decimal.Decimal, error)
 		return decimal.Decimal{}, nil // less than a tenth of the last place
 	}
 	d = round(d, places)
+	if magnitude <= smallDigits && powers[max(magnitude, 0)] <= limit {
+		return d, nil // the usual case: fewer digits
+	}
 	if over := smallOf(d).minus(small{n: limit}); over.wide && d.GreaterThan(decimal.NewFromInt(limit)) || over.n > 0 {
 		return decimal.Decimal{}, errTooLarge
 	}
@@ -446,18 +449,18 @@ func (e *Event) calls(f func(*Usage, *Price, *ExchangeRate)) {
 	}
 }
 
-// resolveCost fills in what the run of e cost: provided > computed > none. A book that does not answer costs the event
+// resolveCost fills in what the run of e cost, which is zero before: provided > computed > none. A book that does not answer costs the event
 // its price, not the org its event: reports show it as unpriced, with the reason.
 func (t *Tracker) resolveCost(ctx context.Context, e *Event, provided decimal.NullDecimal) {
 	switch {
 	case provided.Valid:
-		e.Cost, e.AgentCost = RunCost{Source: CostProvided}, provided
+		e.Cost.Source, e.AgentCost = CostProvided, provided
 		return
 	case e.Model == "" && e.Usage == (Usage{}) && len(e.LLMCalls) == 0:
-		e.Cost = RunCost{Source: CostNone}
+		e.Cost.Source = CostNone
 		return
 	}
-	e.Cost = RunCost{Source: CostComputed, Precision: CostExact}
+	e.Cost.Source, e.Cost.Precision = CostComputed, CostExact
 	none := func(reason UnpricedReason, model string) {
 		e.Cost = RunCost{Source: CostNone, Unpriced: reason, UnpricedModel: model}
 		for i := range e.LLMCalls {

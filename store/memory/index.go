@@ -97,7 +97,11 @@ func (x *index) insert(r item, id string) {
 	c, i := x.find(position{r.rank, id})
 	if n := len(x.chunks); c == n {
 		if n == 0 || len(x.chunks[n-1]) >= chunkSize {
-			x.chunks = append(x.chunks, append(make([]item, 0, 8), r))
+			room := chunkSize
+			if n == 0 { // an org may have few events
+				room = 8
+			}
+			x.chunks = append(x.chunks, append(make([]item, 0, room), r))
 			return
 		}
 		x.chunks[n-1] = append(x.chunks[n-1], r)
