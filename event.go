@@ -6,6 +6,7 @@ import (
 	"io"
 	"slices"
 	"strconv"
+	"sync"
 	"time"
 	"unicode/utf8"
 
@@ -434,9 +435,20 @@ const idPrefix = "evt_"
 // newULIDs returns the default id source. ULIDs sort by receipt time, also within a millisecond, and cannot be
 // guessed; ulid.Make would share its state with every other user of that package in the process.
 func newULIDs(random io.Reader) func(time.Time) (string, error) {
-	entropy := &ulid.LockedMonotonicReader{MonotonicReader: ulid.Monotonic(random, 0)}
+	entropy := ulid.Monotonic(random, 0)
+	var mu sync.Mutex
+	var id ulid.ULID // not in the function: what goes to a Reader is on the heap
+	next := func(ms uint64) (ulid.ULID, error) {
+		mu.Lock()
+		defer mu.Unlock()
+		err := id.SetTime(ms)
+		if err == nil {
+			err = entropy.MonotonicRead(ms, id[6:])
+		}
+		return id, err
+	}
 	return func(at time.Time) (string, error) {
-		id, err := ulid.New(ulid.Timestamp(at), entropy)
+		id, err := next(ulid.Timestamp(at))
 		if err != nil {
 			return "", fmt.Errorf("make an event id: %w", err)
 		}

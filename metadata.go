@@ -9,6 +9,10 @@ import (
 )
 
 func (r *checked) validateMetadata() error {
+	if n := len(r.Metadata); 0 < n && n <= MaxMetadataSize && r.Metadata[0] == '{' && utf8.Valid(r.Metadata) && orderly(r.Metadata) {
+		r.Metadata, r.canonical = bytes.Clone(r.Metadata), true
+		return nil
+	}
 	raw := bytes.Trim(r.Metadata, " \t\r\n") // JSON knows fewer spaces than bytes.TrimSpace
 	if len(raw) == 0 || string(raw) == "null" {
 		r.Metadata, r.canonical = nil, true
@@ -19,10 +23,6 @@ func (r *checked) validateMetadata() error {
 	}
 	if !utf8.Valid(raw) {
 		return invalid("metadata", "must be valid UTF-8")
-	}
-	if len(raw) <= MaxMetadataSize && orderly(raw) {
-		r.Metadata, r.canonical = bytes.Clone(raw), true
-		return nil
 	}
 	// Depth first: it is a plain scan, and nothing deep reaches a recursive parser.
 	if depth(raw) > MaxMetadataDepth {
@@ -91,25 +91,26 @@ func (s *scanner) orderly(depth int) {
 	case c == '{':
 		s.At++
 		var last []byte
-		for first := true; ; first = false {
-			name, ok := s.Member(first)
-			if !ok {
-				return
+		for first := true; s.Peek() != '}'; first = false {
+			if !first {
+				s.Next(',')
 			}
-			s.Bad = s.Bad || !verbatim(name) || !first && bytes.Compare(last, name) >= 0
+			name := s.verbatim()
+			s.Next(':')
+			s.Bad = s.Bad || !first && bytes.Compare(last, name) >= 0
 			if s.orderly(depth + 1); s.Bad {
 				return
 			}
 			last = name
 		}
+		s.At++
 	case c == '[':
 		s.At++
 		for first := true; s.Item(first); first = false {
 			s.orderly(depth + 1)
 		}
 	case c == '"':
-		text, escaped := s.Quoted()
-		s.Bad = s.Bad || escaped || !verbatim(text)
+		s.verbatim()
 	case c == 't' || c == 'f' || c == 'n':
 		switch string(s.Raw()) {
 		case "true", "false", "null":
@@ -122,13 +123,21 @@ func (s *scanner) orderly(depth int) {
 	}
 }
 
-// verbatim reports whether encoding/json writes text as it is. It says no to some that it does.
-func verbatim(text []byte) bool {
+// verbatim skips a string that encoding/json writes as it is, and returns what is between the quotes. It says no to some that it does write so.
+func (s *scanner) verbatim() []byte {
 	const lineSeparators = 0xe2 // the first byte of two characters that are escaped, and of others
-	for _, c := range text {
-		if c < ' ' || c == '<' || c == '>' || c == '&' || c == lineSeparators {
-			return false
+	s.Next('"')
+	start := s.At
+	for ; s.At < len(s.Data); s.At++ {
+		switch c := s.Data[s.At]; {
+		case c == '"':
+			s.At++
+			return s.Data[start : s.At-1]
+		case c < ' ' || c == '\\' || c == '<' || c == '>' || c == '&' || c == lineSeparators:
+			s.Bad = true
+			return nil
 		}
 	}
-	return true
+	s.Bad = true
+	return nil
 }

@@ -217,8 +217,8 @@ type Month struct {
 
 // MonthOf returns the UTC month that t is in.
 func MonthOf(t time.Time) Month {
-	t = t.UTC()
-	return Month{Year: t.Year(), Month: t.Month()}
+	year, month, _ := t.UTC().Date()
+	return Month{Year: year, Month: month}
 }
 
 // Start returns the first instant of m. Its end is m.Next().Start().

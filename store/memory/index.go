@@ -87,14 +87,24 @@ func (x *index) find(p position) (chunk, i int) {
 // at returns the record at p, if there is one.
 func (x *index) at(p position) (at place, ok bool) {
 	c, i := x.find(p)
-	if c == len(x.chunks) || x.compare(x.chunks[c][i], p) != 0 {
+	return x.holds(c, i, p)
+}
+
+// holds returns the record that stands where find says that p does, if it is the one at p.
+func (x *index) holds(chunk, i int, p position) (at place, ok bool) {
+	if chunk == len(x.chunks) || x.compare(x.chunks[chunk][i], p) != 0 {
 		return 0, false
 	}
-	return x.chunks[c][i].at, true
+	return x.chunks[chunk][i].at, true
 }
 
 func (x *index) insert(r item, id string) {
 	c, i := x.find(position{r.rank, id})
+	x.insertAt(c, i, r)
+}
+
+// insertAt inserts r where find says that it stands.
+func (x *index) insertAt(c, i int, r item) {
 	if n := len(x.chunks); c == n {
 		if n == 0 || len(x.chunks[n-1]) >= chunkSize {
 			room := chunkSize

@@ -51,17 +51,11 @@ type tenant struct {
 	ids      index  // by id
 	keys     places // by idempotency key: the event that it names, or named
 	months   map[humanhours.Month]int64
-	agents   map[agent]*seen
+	agents   [2]map[string]*seen               // of live events, and of test events
 	amended  map[string][]humanhours.Amendment // by id of the event; a list that is here is never written to
 	sums     map[int64]*day
 	occurred index
 	received index
-}
-
-// agent names an agent of live events, or of test events.
-type agent struct {
-	id   string
-	test bool
 }
 
 // seen is when an agent's events occurred, in Unix milliseconds.
@@ -82,7 +76,7 @@ func (s *Store) tenant(org string, create bool) *tenant {
 			org:     org,
 			keys:    newPlaces(),
 			months:  make(map[humanhours.Month]int64),
-			agents:  make(map[agent]*seen),
+			agents:  [2]map[string]*seen{{}, {}},
 			amended: make(map[string][]humanhours.Amendment),
 			sums:    make(map[int64]*day),
 		}
@@ -118,14 +112,15 @@ func (t *tenant) append(entry *humanhours.Entry, result *humanhours.Appended) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	stands := byID(event.ID)
-	there, ok := t.ids.at(stands)
-	if ok {
+	chunk, i := t.ids.find(stands)
+	if there, ok := t.ids.holds(chunk, i, stands); ok {
 		t.answer(there, result)
 		return
 	}
 	var key uint64
 	if entry.Key != "" {
-		if there, key, ok = t.keys.find(&t.arena, entry.Key); ok {
+		there, hash, ok := t.keys.find(&t.arena, entry.Key)
+		if key = hash; ok {
 			if first := t.arena.at(there); first.holds(entry.At) {
 				result.Replayed, result.Mismatch = true, first.differs(entry.Fingerprint)
 				t.answer(there, result)
@@ -142,22 +137,30 @@ func (t *tenant) append(entry *humanhours.Entry, result *humanhours.Appended) {
 		t.months[month]++
 	}
 	at := t.arena.put(entry, stored)
-	t.ids.insert(item{stands.rank, at}, event.ID)
+	t.ids.insertAt(chunk, i, item{stands.rank, at})
 	if entry.Key != "" {
 		t.keys.by[key] = at // Keys that have expired stay until they are used again: until when entries may come late, is not known here.
 	}
 	t.occurred.insert(item{event.OccurredAt.UnixMilli(), at}, event.ID)
 	t.received.insert(item{event.ReceivedAt.UnixMilli(), at}, event.ID)
-	t.see(agent{id: event.AgentID, test: event.Test}, event.OccurredAt.UnixMilli())
+	see(t.agents[space(event.Test)], event.AgentID, event.OccurredAt.UnixMilli())
 	t.sum(&adds)
 	result.Event = event
 }
 
-func (t *tenant) see(a agent, occurred int64) {
-	there := t.agents[a]
+// space is which of tenant.agents an event belongs to.
+func space(test bool) int {
+	if test {
+		return 1
+	}
+	return 0
+}
+
+func see(agents map[string]*seen, id string, occurred int64) {
+	there := agents[id]
 	if there == nil {
-		a.id = strings.Clone(a.id) // or the map would keep the request alive that the id was cut from
-		t.agents[a] = &seen{first: occurred, last: occurred}
+		// A copy, or the map would keep the request alive that the id was cut from.
+		agents[strings.Clone(id)] = &seen{first: occurred, last: occurred}
 		return
 	}
 	there.first, there.last = min(there.first, occurred), max(there.last, occurred)
@@ -174,12 +177,8 @@ func (s *Store) Agents(ctx context.Context, org string, test bool) ([]humanhours
 	}
 	var list []humanhours.AgentSeen
 	t.mu.Lock()
-	for a, when := range t.agents {
-		if a.test == test {
-			list = append(list, humanhours.AgentSeen{
-				ID: a.id, First: time.UnixMilli(when.first).UTC(), Last: time.UnixMilli(when.last).UTC(),
-			})
-		}
+	for id, when := range t.agents[space(test)] {
+		list = append(list, humanhours.AgentSeen{ID: id, First: time.UnixMilli(when.first).UTC(), Last: time.UnixMilli(when.last).UTC()})
 	}
 	t.mu.Unlock()
 	slices.SortFunc(list, func(a, b humanhours.AgentSeen) int { return strings.Compare(a.ID, b.ID) })
