@@ -2,6 +2,7 @@ package humanhours_test
 
 import (
 	"context"
+	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"strings"
@@ -402,4 +403,35 @@ func TestStoreThatCannotTellARetry(t *testing.T) {
 	assert.ErrorIs(t, err, broken, "a refusal could be wrong: the key may name an event")
 	_, err = w.Track(t.Context(), humanhours.Caller{}, request(setTaskType("no_such_type")))
 	requireError(t, err, humanhours.CodeUnknownTaskType, "task_type")
+}
+
+// TestFingerprintsLast: a retry may meet a newer release than its first try did, and the store has what the older one made of it.
+func TestFingerprintsLast(t *testing.T) {
+	full := run("m", counts("in", 1, "out", 2, "read", 3))
+	full.AgentDuration, full.AgentCost = humanhours.Seconds(42500*time.Millisecond), decimal.NewNullDecimal(decimal.RequireFromString("0.0210"))
+	full.HumanBaselineMinutes = decimal.NewNullDecimal(decimal.New(12, 0))
+	full.Metadata = json.RawMessage(`{"b": 1, "a": ["é", null]}`)
+	full.AuditSample = humanhours.AuditSample{InputExcerpt: "in", OutputExcerpt: "out"}
+	full.OccurredAt = noon.Add(-time.Minute)
+	for name, test := range map[string]struct {
+		request humanhours.TrackRequest
+		want    string
+	}{
+		"small": {request(), "b4f3b127b3a1b68b1989842286b13608"},
+		"full":  {full, "a6a4f2ea3f11ab5a876c07c487cf5905"},
+		"calls": {run("", humanhours.Usage{}, call("a", "in", 1), call("b", "in", 2, "images", 3)), "85ccb9eb3dd3d1a99fdbd6ba3fba7b48"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(t, humanhours.Config{})
+			test.request.IdempotencyKey = "k"
+			w.trackOne(t, test.request)
+			q := humanhours.ReplayQuery{Org: defaultOrg, Key: "k", At: noon}
+			_, err := hex.Decode(q.Fingerprint[:], []byte(test.want))
+			require.NoError(t, err)
+			found, err := w.store.Replay(t.Context(), q)
+			require.NoError(t, err)
+			assert.True(t, found.Found)
+			assert.False(t, found.Mismatch)
+		})
+	}
 }
