@@ -15,7 +15,7 @@ func main() {
 	work := flag.String("work", "", "be a process that does requests by this pattern, likewise")
 	folder := flag.String("folder", "", "where files are written; empty: the system's folder for temporary ones")
 	redis := flag.String("redis", "", "the address of a Redis that may be emptied; empty: one is started")
-	rounds := flag.Int("rounds", 5, "how often both sides of a row take turns")
+	rounds := flag.Int("rounds", 9, "how often both sides of a row take turns")
 	each := flag.Duration("each", time.Second, "how long one turn takes, about")
 	only := flag.String("only", "", "measure only paths whose name contains this, and of peers, idempotency, growth and soak what does")
 	peers := flag.Bool("peers", true, "let other limiters show how exact they are")
