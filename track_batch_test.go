@@ -100,6 +100,19 @@ func TestTrackBatchEqualsTheSameRequestsOneByOne(t *testing.T) {
 	assert.Greater(t, codes[humanhours.CodeValidation], 10)
 }
 
+// The entry of a request that is refused is used for the next one.
+func TestNothingOfARefusedRequestGoesToTheNext(t *testing.T) {
+	w := newWorld(t, humanhours.Config{})
+	results, err := w.TrackBatch(t.Context(), humanhours.Caller{}, []humanhours.TrackRequest{withKey("k", setTaskType("no_such_type")), request()})
+	require.NoError(t, err)
+	requireError(t, results[0].Err, humanhours.CodeUnknownTaskType, "task_type")
+	require.NoError(t, results[1].Err)
+	alone := w.trackOne(t, request())
+	alone.ID = results[1].Event.ID
+	requireSame(t, alone, results[1].Event)
+	assert.False(t, w.track(t, humanhours.Caller{}, withKey("k")).Replayed, "the key went to another request")
+}
+
 func TestTrackBatchBounds(t *testing.T) {
 	w := newWorld(t, humanhours.Config{})
 	batch := make([]humanhours.TrackRequest, humanhours.MaxBatch+1)
