@@ -3,7 +3,8 @@
 // look-up, and a log that is merged is as large as its sums are many. A store keeps a log for each org and day, or week, and merges it now and then.
 //
 // A block is its length in four bytes (big-endian, of what follows), the number of its texts and each of them with its length, and then cells. A
-// cell is either a fact, what one event adds with all that sums are apart by, or a sum of facts that is apart by one dimension.
+// cell is either a fact, what one event adds with all that sums are apart by, or several that are alike in these; or a sum of facts that is apart by
+// one dimension.
 package rollup
 
 import (

@@ -2,16 +2,16 @@ package rollup
 
 import "github.com/humanhours/humanhours-go"
 
-// Recent makes a block, as Builder does, of events that come one by one over some time: of those that are alike, and come soon after each other, it
-// makes one cell. The zero Recent is empty.
+// Recent makes a block, as Builder does, of events that come one by one over some time. Once the block is large, it adds up facts that
+// are alike before it writes them, as long as those that come in between are of few kinds. The zero Recent is empty.
 type Recent struct {
 	block Builder
 	open  []cell // facts added up, not in the block yet, each where its hash says; a zero one is free
 }
 
 const (
-	openCells = 256
-	openFrom  = 16 << 10 // bytes of cells from which on they are worth their memory
+	openCells = 256      // of 144 bytes
+	openFrom  = 64 << 10 // bytes of cells from which on they are worth their memory
 )
 
 // Add adds what an event adds.
@@ -59,7 +59,7 @@ func (r *Recent) close(c *cell) {
 // Amend adds the difference that an amendment makes of an event: see Builder.Amend.
 func (r *Recent) Amend(e humanhours.Event, a humanhours.Amendment) { r.block.Amend(e, a) }
 
-// Len is about how many bytes the block has.
+// Len is about how many bytes are written of the block. What is added up still has no more than openCells cells.
 func (r *Recent) Len() int { return r.block.Len() }
 
 // Append appends the block to dst; nothing if it has no cells.

@@ -32,7 +32,7 @@ func events(random *rand.Rand, n int) []humanhours.Event {
 		e.Currency, e.Test = pick("EUR", "USD"), random.IntN(5) == 0
 		e.OccurredAt = start.Add(time.Duration(random.IntN(20*60)-600) * time.Minute)
 		e.HoursSaved, e.CostSaved = decimal.New(int64(random.IntN(1000)), -3), decimal.New(int64(random.IntN(100000)), -2)
-		e.NetSaved = decimal.RequireFromString(pick("0", "-1.5", "0.0000000001", "922337203685477580.7", "-9223372036854775807", "123456789.123456789"))
+		e.NetSaved = decimal.RequireFromString(pick("0", "-1.5", "0.0000000001", "922337203685477580.7", "-9223372036854775807", "123456789.123456789", "9000000000", "-9000000000"))
 		if random.IntN(2) == 0 {
 			e.AgentCost = decimal.NewNullDecimal(decimal.New(int64(random.IntN(1000)), -6))
 		}
