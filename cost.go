@@ -449,8 +449,8 @@ func (e *Event) calls(f func(*Usage, *Price, *ExchangeRate)) {
 	}
 }
 
-// resolveCost fills in what the run of e cost, which is zero before: provided > computed > none. A book that does not answer costs the event
-// its price, not the org its event: reports show it as unpriced, with the reason.
+// resolveCost fills in what the run of e cost: provided > computed > none. e.Cost is zero before. A book that does not answer costs
+// the event its price, not the org its event: reports show it as unpriced, with the reason.
 func (t *Tracker) resolveCost(ctx context.Context, e *Event, provided decimal.NullDecimal) {
 	switch {
 	case provided.Valid:

@@ -123,7 +123,8 @@ func (s *scanner) orderly(depth int) {
 	}
 }
 
-// verbatim skips a string that encoding/json writes as it is, and returns what is between the quotes. It says no to some that it does write so.
+// verbatim skips a string that encoding/json writes as it is, and returns what is between the quotes. It says no to some that are
+// written so.
 func (s *scanner) verbatim() []byte {
 	const lineSeparators = 0xe2 // the first byte of two characters that are escaped, and of others
 	s.Next('"')
