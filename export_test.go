@@ -16,7 +16,7 @@ func NewULIDs(random io.Reader) func(time.Time) (string, error) { return newULID
 
 // CheckMetadata returns metadata as a request with it would be stored.
 func CheckMetadata(raw json.RawMessage) (json.RawMessage, error) {
-	r := checked{TrackRequest: TrackRequest{Metadata: raw}}
+	r := checked{TrackRequest: &TrackRequest{Metadata: raw}}
 	err := r.validateMetadata()
 	return r.Metadata, err
 }

@@ -303,7 +303,7 @@ func (t *Tracker) Record(ctx context.Context, c Caller, r TrackRequest) (result 
 	return result, err
 }
 
-// record writes what becomes of a request to result, which is zero.
+// record writes what becomes of a request, which it may change, to result, which is zero.
 func (t *Tracker) record(ctx context.Context, c Caller, org *orgSettings, r *TrackRequest, result *Result) error {
 	c.Org, c.KeyID = org.ID, mend(c.KeyID)
 	entries := t.lend(1)
@@ -342,7 +342,8 @@ func (t *Tracker) recordBatch(ctx context.Context, c Caller, org *orgSettings, r
 	slots := make([]int, 0, len(rs)) // slots[i] is the index in rs of entries[i]
 	for i := range rs {
 		entry := &entries[len(slots)]
-		if err := t.prepare(ctx, c, org, &rs[i], now, entry); err != nil {
+		one := rs[i] // to leave the caller's as it is
+		if err := t.prepare(ctx, c, org, &one, now, entry); err != nil {
 			out[i].Err = t.refuse(ctx, c, entry, err, &out[i].Result)
 			*entry = Entry{}
 			continue
@@ -383,10 +384,10 @@ func (t *Tracker) pool(n int) *sync.Pool {
 	return &t.batch
 }
 
-// prepare does everything before the store: validate, resolve and compute. entry is zero before. When prepare refuses for a reason that depends on
-// state, entry still has what Replay needs.
+// prepare does everything before the store: validate, resolve and compute. request is normalised in place, and entry is zero before. When prepare
+// refuses for a reason that depends on state, entry still has what Replay needs.
 func (t *Tracker) prepare(ctx context.Context, c Caller, org *orgSettings, request *TrackRequest, now time.Time, entry *Entry) error {
-	r := checked{TrackRequest: *request}
+	r := checked{TrackRequest: request}
 	if err := r.validate(); err != nil {
 		return err
 	}
@@ -562,9 +563,9 @@ func (t *Tracker) now() time.Time { return t.cfg.Clock().UTC().Truncate(time.Mil
 
 const ruleOutcome = "must be one of success, failure, needs_review"
 
-// checked is a request on its way.
+// checked is a request on its way, which is normalised in place.
 type checked struct {
-	TrackRequest
+	*TrackRequest
 	canonical bool // Metadata is known to be as canonicalJSON makes it
 }
 
