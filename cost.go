@@ -548,7 +548,12 @@ func (t *Tracker) price(ctx context.Context, e *Event, model string, u *Usage, p
 }
 
 // day cuts an instant to its day, UTC.
-func day(t time.Time) time.Time { return t.UTC().Truncate(24 * time.Hour) }
+func day(t time.Time) time.Time {
+	if t = t.UTC(); t.Nanosecond() == 0 && t.Unix()%(24*60*60) == 0 {
+		return t // as those of a price list are
+	}
+	return t.Truncate(24 * time.Hour)
+}
 
 // mend replaces what is not UTF-8, as every encoder of JSON would.
 func mend(s string) string {

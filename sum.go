@@ -95,9 +95,5 @@ func Nano(d decimal.Decimal) (int64, bool) {
 	if shift < 0 || d.NumDigits()+shift > 18 {
 		return 0, false
 	}
-	n := d.CoefficientInt64()
-	for range shift {
-		n *= 10
-	}
-	return n, true
+	return d.CoefficientInt64() * powers[shift], true
 }
