@@ -331,8 +331,9 @@ Each path beside the raw limit of what lies under it: the same work at the layer
 
 Both sides of a row take turns, %d rounds of about %v each; the ratio is that of a round, and its median counts. Servers are processes of their own on one processor, and the load comes from
 another, where the system has `+"`taskset`"+`. The load of POST /v1/track against the bare handler never sleeps, because a
-server would pay for waking it; that of the other rows does, and leaves its processor to what SQLite and Redis have done beside, so that the memory store has another rate there. At GOMAXPROCS=1 both sides have one processor, and Redis is a process beside. A row without a goal is there to be compared with the others,
-and is never marked.
+server would pay for waking it; that of the other rows does, and leaves its processor to what SQLite and Redis have done beside, so that the memory store has another rate there. Both sides of
+`+"`Track` and `TrackBatch`"+` have one processor, so that the time of each has what it takes to collect its garbage; one row has another processor for that. At GOMAXPROCS=1 both sides have one
+processor too, and Redis is a process beside. A row without a goal is there to be compared with the others, and is never marked.
 
 Events of the rows of stores are those of a population of %d orgs with %d agents, %d task types and %d models each, which meet as if by chance, the same in every run. A row has one of the orgs,
 or all of them where its name says so: a store on Redis makes one call of a script for each org of a group, because of clusters.

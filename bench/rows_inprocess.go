@@ -26,18 +26,23 @@ func tracker(s humanhours.Store) (*humanhours.Tracker, error) {
 
 func nothing() error { return nil }
 
-// InProcess are the rows that need neither a file nor a server.
+// InProcess are the rows that need neither a file nor a server. Those of one goroutine have one processor: another one would collect the garbage of a
+// side beside it, and disturb it as it likes.
 func InProcess() []Row {
+	track := tracks("`Track`, memory store, one goroutine, with idempotency key", 0.8, 2.5, Documented, Request)
+	beside := track
+	beside.Name, beside.Goal = "`Track`, likewise, and another processor for the collector", 0
 	return []Row{
-		tracks("`Track`, memory store, one goroutine, with idempotency key", 0.8, 2.5, Documented, Request),
-		tracks("`Track` of the smallest request, likewise", 0, 6, Small, smallRequest),
-		tracks("`Track` of a full request, likewise", 0, 2.5, Full, fullRequest),
-		{
+		onOne(track),
+		beside,
+		onOne(tracks("`Track` of the smallest request, on one processor again", 0, 6, Small, smallRequest)),
+		onOne(tracks("`Track` of a full request, likewise", 0, 2.5, Full, fullRequest)),
+		onOne(Row{
 			Name: "`TrackBatch` of 1000, memory store", Raw: "`json.Unmarshal` of the same requests", Unit: "events", Goal: 0.4, Time: true, Guard: 2.5, Multiple: 1000,
 			Start: func() (Side, Side, func() error, error) {
 				return tracking(1000, Request), unmarshalling(keyed(Documented)), nothing, nil
 			},
-		},
+		}),
 		{
 			Name: "limiter in process, 1,000,000 keys, 2 goroutines", Raw: "`golang.org/x/time/rate`, a map of the same keys", Unit: "takes", Goal: 1, Guard: 0.4,
 			Start: limiters,

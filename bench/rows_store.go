@@ -62,8 +62,13 @@ func Stores(folder, redis string) []Row {
 
 // alone is a row without a goal of its own, both sides of which have one processor: a group commit that does not let its callers run finds none waiting.
 func alone(row Row) Row {
-	begin := row.Start
 	row.Name, row.Goal = row.Name+", GOMAXPROCS=1", 0
+	return onOne(row)
+}
+
+// onOne gives both sides one processor.
+func onOne(row Row) Row {
+	begin := row.Start
 	row.Start = func() (Side, Side, func() error, error) {
 		before := runtime.GOMAXPROCS(1)
 		ours, raw, stop, err := begin()
