@@ -10,6 +10,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"runtime"
+	"runtime/debug"
 	"slices"
 	"strings"
 	"sync"
@@ -221,7 +222,7 @@ indices, counts and sums.
 
 The process that does the requests is killed %d times at random and started again, and callers send what was not answered once more, until they are answered or have been refused for %v. A lock of
 a minute outlives such callers. One of 100 ms is taken over and the work done again, as is any other if callers wait for longer than it lasts. Doubled are keys of more than one event; lost are those
-without one, whether the request was answered or given up; refused are those that were given up.
+without one, whether the request was answered or given up; refused are those that were given up. Locks of any length have one throughput: it was measured with that of a minute.
 
 | pattern | throughput | requests | cut off by a kill | doubled | lost | refused |
 |---|---|---|---|---|---|---|
@@ -231,7 +232,7 @@ without one, whether the request was answered or given up; refused are those tha
 		if err != nil {
 			return fmt.Errorf("idempotency, %s: %w", kind, err)
 		}
-		rate := result.Ref // locks of any length have the same throughput
+		rate := result.Ref
 		if kind == oneStep {
 			rate = result.Ours
 		}
@@ -341,11 +342,11 @@ or all of them where its name says so: a store on Redis makes one call of a scri
 A number beside a ratio is of this machine on this day and says nothing about another.
 
 - %s, %d processors, %s
-- %s
+- %s, %s
 %s
 | path | raw side | goal | ratio: min, **median**, max | | ours | raw | CPU each, ours and raw |
 |---|---|---|---|---|---|---|---|
-`, r.Rounds, r.Each, orgs, agents, taskTypes, models, cpuName(), runtime.NumCPU(), runtime.GOOS+"/"+runtime.GOARCH, runtime.Version(), r.redisVersion())
+`, r.Rounds, r.Each, orgs, agents, taskTypes, models, cpuName(), runtime.NumCPU(), runtime.GOOS+"/"+runtime.GOARCH, runtime.Version(), strings.Join(versions(), ", "), r.redisVersion())
 }
 
 // line is the row of the table.
@@ -395,6 +396,24 @@ func cpuName() string {
 		}
 	}
 	return runtime.GOARCH
+}
+
+// versions are those of what is measured beside ours, or below it; of none in the binary of a test, which does not know them.
+func versions() (list []string) {
+	measured := []string{
+		"modernc.org/sqlite", "github.com/redis/go-redis/v9", "github.com/go-redis/redis_rate/v10", "golang.org/x/time", "github.com/throttled/throttled/v2",
+		"github.com/sethvargo/go-limiter", "github.com/go-chi/httprate",
+	}
+	info, ok := debug.ReadBuildInfo()
+	if !ok {
+		return nil
+	}
+	for _, module := range info.Deps {
+		if slices.Contains(measured, module.Path) {
+			list = append(list, module.Path+" "+module.Version)
+		}
+	}
+	return list
 }
 
 func (r *Report) redisVersion() string {
