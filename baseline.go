@@ -78,15 +78,6 @@ var builtins = sync.OnceValue(func() map[string]TaskType {
 	return byKey
 })
 
-// builtinMinutes are their baselines: a TaskType is large to look at for each event.
-var builtinMinutes = sync.OnceValue(func() map[string]decimal.Decimal {
-	byKey := make(map[string]decimal.Decimal, len(builtins()))
-	for key, tt := range builtins() {
-		byKey[key] = tt.BaselineMinutes.Decimal
-	}
-	return byKey
-})
-
 // BuiltinTaskTypes returns the built-in task types with their evidence, sorted by category and key. The slice is the
 // caller's own.
 func BuiltinTaskTypes() []TaskType {
@@ -110,11 +101,11 @@ func (o *Org) resolveBaseline(key string, request, fallback decimal.NullDecimal)
 	if request.Valid {
 		return Baseline{Minutes: request.Decimal, Source: BaselineRequest}, true
 	}
-	if minutes, ok := builtinMinutes()[key]; ok {
+	if tt, ok := builtins()[key]; ok {
 		if override, ok := o.Overrides[key]; ok {
 			return Baseline{Minutes: override.BaselineMinutes, Source: BaselineOverride}, true
 		}
-		return Baseline{Minutes: minutes, Source: BaselineBuiltin}, true
+		return Baseline{Minutes: tt.BaselineMinutes.Decimal, Source: BaselineBuiltin}, true
 	}
 	if tt, ok := o.TaskTypes[key]; ok && tt.ArchivedAt.IsZero() && tt.BaselineMinutes.Valid {
 		return Baseline{Minutes: tt.BaselineMinutes.Decimal, Source: BaselineCustom}, true

@@ -53,7 +53,7 @@ func checkIdempotencyKey(key string) error {
 // printable reports whether s is of printable ASCII alone, as most texts are.
 func printable(s string) bool {
 	for i := range len(s) {
-		if s[i]-' ' > '~'-' ' { // also of what is below ' '
+		if s[i] < ' ' || s[i] > '~' {
 			return false
 		}
 	}

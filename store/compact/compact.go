@@ -212,9 +212,7 @@ func appendCall(dst []byte, name string, u *humanhours.Usage, p *humanhours.Pric
 		dst = appendText(dst, pricedAs, p.Model)
 	}
 	for i, unit := range units(p) {
-		if unit.Valid {
-			dst = appendNull(dst, byte(price+i), unit)
-		}
+		dst = appendNull(dst, byte(price+i), unit)
 	}
 	dst = appendNull(dst, perRequest, &p.Request)
 	dst = appendWord(dst, priceCurrency, p.Currency)
