@@ -138,11 +138,11 @@ func (b *Builder) fact(r *humanhours.Rollup) cell {
 	return c
 }
 
-// sum is the cell of a sum that is apart by one dimension.
-func (b *Builder) sum(k kind, r *humanhours.Rollup, by string) cell {
+// sum adds a sum that is apart by one dimension.
+func (b *Builder) sum(k kind, r *humanhours.Rollup, by string) {
 	c := b.cell(k, r)
 	c.by[k] = b.text(int(k), by)
-	return c
+	b.write(&c)
 }
 
 // cell is one but for what it is apart by.

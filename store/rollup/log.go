@@ -184,8 +184,7 @@ func Merge(logs ...[]byte) ([]byte, error) {
 	}
 	var merged Builder
 	t.each(func(k kind, value string, r *humanhours.Rollup) bool {
-		c := merged.sum(k, r, value)
-		merged.write(&c)
+		merged.sum(k, r, value)
 		return true
 	})
 	return merged.Append(nil), nil
@@ -200,8 +199,7 @@ func Join(logs ...[]byte) ([]byte, error) {
 			if c.kind == fact {
 				joined.Add(&r)
 			} else {
-				sum := joined.sum(c.kind, &r, texts[c.by[c.kind]])
-				joined.write(&sum)
+				joined.sum(c.kind, &r, texts[c.by[c.kind]])
 			}
 		})
 		if err != nil {
